@@ -1,0 +1,1 @@
+"""Talking to any Kubernetes API: config, client, watch, cache, queue, controller, manager."""

@@ -1,0 +1,1 @@
+"""Which clusters: Placements are turned into PlacementDecisions."""

@@ -1,0 +1,1 @@
+"""Placement controllers that run on the hub."""

@@ -1,0 +1,1 @@
+"""Clusters join, stay alive and leave."""

@@ -1,0 +1,1 @@
+"""Registration controllers that run beside a managed cluster."""

@@ -1,0 +1,1 @@
+"""Registration controllers that run on the hub."""

@@ -1,0 +1,1 @@
+"""Manifests distributed to clusters and applied there."""

@@ -1,0 +1,1 @@
+"""Work controllers that run beside a managed cluster."""

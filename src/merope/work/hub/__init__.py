@@ -1,0 +1,1 @@
+"""Work controllers that run on the hub."""
