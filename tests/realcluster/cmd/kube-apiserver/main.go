@@ -1,0 +1,13 @@
+// Command kube-apiserver is Kubernetes' API server, built from its published module for the test suite.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+)
+
+func main() {
+	os.Exit(cli.Run(app.NewAPIServerCommand()))
+}
