@@ -7,8 +7,9 @@ what is the same for all. A ``Request`` is a request after authentication, routi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from merope.controlplane.errors import FieldError
@@ -123,6 +124,10 @@ class Request:
             self.warnings.append(text)
 
 
+#: Answers a POST to a virtual kind or subresource: (server, request, decoded body) to the response's object.
+Handler = Callable[["Server", Request, Object], Awaitable[Object]]
+
+
 class Strategy:
     """What differs from kind to kind. The defaults here fit a plain kind without status and generation.
 
@@ -143,6 +148,8 @@ class Strategy:
     delete_returns_object = False
     #: Kubernetes' name rule: ``subdomain``, ``label``, ``label1035``, ``path``.
     name_rule = "subdomain"
+    #: Endpoints that are answered and never stored: by subresource, ``""`` for POST on the kind itself (reviews).
+    handlers: Mapping[str, Handler] = MappingProxyType({})
 
     def default(self, server: Server, request: Request, obj: Object) -> None:
         """Fill in the kind's defaults in place."""
