@@ -43,7 +43,7 @@ class _StructMeta(msgspec.StructMeta):
 
 
 @typing.dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class Struct(msgspec.Struct, metaclass=_StructMeta):
+class Struct(msgspec.Struct, metaclass=_StructMeta, frozen=True, kw_only=True):
     """Base of every typed part of an object. Values are immutable: a change is a copy (`msgspec.structs.replace`)."""
 
 
