@@ -69,7 +69,7 @@ class Catalogue:
         self._by_kind = {resource.gvk: resource for resource in self.resources.values()}
 
     def _resource(self, record: Mapping[str, Any]) -> Resource:
-        from merope.controlplane.scheme import kinds, tables
+        from merope.controlplane.scheme import columns, kinds
 
         group, version, plural, kind = record["group"], record["version"], record["plural"], record["kind"]
         storage, storage_version = _VIEWS.get((group, version, plural), (GroupResource(group, plural), ""))
@@ -94,7 +94,7 @@ class Catalogue:
                 name: Subresource(name, GroupVersionKind(*sub["kind"]), tuple(sub["verbs"]))
                 for name, sub in record["subresources"].items()
             },
-            columns=tables.COLUMNS.get(GroupVersionKind(group, version, kind)),
+            columns=columns.COLUMNS.get(GroupVersionKind(group, version, kind)),
             selectable=kinds.selectable(group, kind),
         )
 
