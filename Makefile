@@ -83,7 +83,7 @@ bench: install
 
 # Newer versions of everything, within what pyproject.toml allows.
 lock:
-	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
+	@uv pip compile pyproject.toml --group dev --group release --universal --python-version 3.11 --upgrade --quiet \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate -o $(LOCK)
 
 clean:
