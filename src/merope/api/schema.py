@@ -147,7 +147,9 @@ class ResourceInfo:
     storage: bool = True
     served: bool = True
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    preserve_unknown_fields: bool | None = None
+    selectable_fields: tuple[str, ...] = ()
+    deprecation_warning: str | None = None
+    """None: not deprecated; empty: deprecated, with the server's own warning."""
 
     @property
     def api_version(self) -> str:
@@ -172,7 +174,8 @@ def resource(
     storage: bool = True,
     served: bool = True,
     annotations: Mapping[str, str] | None = None,
-    preserve_unknown_fields: bool | None = None,
+    selectable_fields: tuple[str, ...] = (),
+    deprecation_warning: str | None = None,
 ) -> Callable[[K], K]:
     """Register a class as a kind of the API: gives it `api_version`, `kind`, `plural`, `namespaced` and `resource`."""
 
@@ -191,7 +194,8 @@ def resource(
             storage=storage,
             served=served,
             annotations=dict(annotations or {}),
-            preserve_unknown_fields=preserve_unknown_fields,
+            selectable_fields=selectable_fields,
+            deprecation_warning=deprecation_warning,
         )
         for name, value in (
             ("resource", info),

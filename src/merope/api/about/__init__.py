@@ -1,0 +1,1 @@
+"""about.k8s.io: what a cluster says about itself."""

@@ -1,0 +1,1 @@
+"""work.open-cluster-management.io: manifests for managed clusters, and what became of them."""
