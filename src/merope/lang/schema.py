@@ -35,7 +35,7 @@ class Node:
 
     ``kind`` is ``any`` for int-or-string values, quantities, and places without a type. ``list_type`` is ``atomic``,
     ``set`` or ``map`` as declared, or None. ``patch_strategy`` and ``patch_merge_key`` are those of strategic merge
-    patches. ``closed`` tells whether unknown properties are pruned (structural rules).
+    patches. ``compiled`` is where walkers keep what they made of the node, under a key of their own.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Node:
         "_items",
         "_properties",
         "_use_site",
+        "compiled",
         "default",
         "embedded",
         "format",
@@ -93,6 +94,7 @@ class Node:
         self._properties: dict[str, Node] | None = None
         self._items: Node | None = None
         self._additional: Node | None = None
+        self.compiled: dict[str, Any] = {}
 
     @property
     def raw(self) -> bool:
@@ -141,6 +143,10 @@ class Node:
         """The node of the field or map entry ``name``; None where the schema does not know it."""
         found = self.properties.get(name)
         return found if found is not None else self.additional
+
+    def definition(self, name: str) -> Node:
+        """The node of a named definition of the set that this node belongs to."""
+        return self._definitions.node({"$ref": f"#/definitions/{name}"})
 
     def __repr__(self) -> str:
         return f"Node({self.ref or self.kind})"

@@ -1,0 +1,120 @@
+"""Lists that are sets or maps: no value, no combination of keys, may occur twice.
+
+Schemas can't say it in their value keywords, so it is checked apart. An update may keep the duplicates it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from merope.controlplane.crd.values import NOTHING
+from merope.controlplane.errors import FieldError, duplicate
+from merope.lang.schema import Node
+
+_Check = Callable[[Any, Any, str, "list[FieldError]"], None]
+
+
+def item_key(item: dict[str, Any], keys: tuple[str, ...]) -> bytes:
+    """What identifies an item of a map list: the values of its keys, as far as it has them."""
+    return orjson.dumps([item.get(key) for key in keys])
+
+
+def check_list_types(node: Node, obj: Any, old: Any = NOTHING, path: str = "") -> list[FieldError]:
+    """Complaints about duplicates anywhere in ``obj``; ``old`` is the value before an update (NOTHING on create)."""
+    check = _check(node)
+    if check is None:
+        return []
+    errors: list[FieldError] = []
+    check(obj, old, path, errors)
+    return errors
+
+
+def _check(node: Node) -> _Check | None:
+    """None where no list at or below the node has a type that needs unique items."""
+    if "listtypes" not in node.compiled:
+        node.compiled["listtypes"] = None if node.ref else _compile(node)
+    found: _Check | None = node.compiled["listtypes"]
+    return found
+
+
+def _compile(node: Node) -> _Check | None:
+    fields = {name: below for name, child in node.properties.items() if (below := _check(child)) is not None}
+    values = _check(node.additional) if node.additional is not None else None
+    items = _check(node.items) if node.items is not None else None
+    of_list: _Check | None = None
+    if node.list_type in ("set", "map") or items is not None:
+        of_list = _list(node, items)
+    if not fields and values is None:
+        return of_list
+
+    def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
+        if value.__class__ is dict:
+            before = old if old.__class__ is dict else {}
+            for key, inner in value.items():
+                of_field = fields.get(key)
+                if of_field is not None:
+                    of_field(inner, before.get(key, NOTHING), f"{path}.{key}" if path else key, errors)
+                elif values is not None and key not in node.properties:
+                    values(inner, before.get(key, NOTHING), f"{path}[{key}]", errors)
+        elif of_list is not None:
+            of_list(value, old, path, errors)
+
+    return check
+
+
+def _list(node: Node, items: _Check | None) -> _Check:
+    keys = node.list_map_keys if node.list_type == "map" else ()
+    unique = node.list_type in ("set", "map")
+
+    def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
+        if value.__class__ is not list:
+            return
+        if unique and len(value) > 1:
+            errors.extend(_duplicates(value, old, path, keys))
+        if items is not None:
+            earlier: dict[bytes, Any] = {}
+            if keys and old.__class__ is list:
+                earlier = {item_key(item, keys): item for item in old if item.__class__ is dict}
+            for index, item in enumerate(value):
+                before = NOTHING
+                if earlier and item.__class__ is dict:
+                    before = earlier.get(item_key(item, keys), NOTHING)
+                items(item, before, f"{path}[{index}]", errors)
+
+    return check
+
+
+def _duplicates(value: list[Any], old: Any, path: str, keys: tuple[str, ...]) -> list[FieldError]:
+    """One complaint for each value that is there more than once, at its second place."""
+    repeated = _repeated(value, keys)
+    if not repeated:
+        return []
+    tolerated = _repeated(old, keys) if old.__class__ is list else {}
+    errors = []
+    for key, index in repeated.items():
+        if key not in tolerated:
+            item = value[index]
+            shown = {name: item[name] for name in keys if name in item} if keys else item
+            errors.append(duplicate(f"{path}[{index}]", shown))
+    return errors
+
+
+def _repeated(value: list[Any], keys: tuple[str, ...]) -> dict[bytes, int]:
+    """The items (encoded) that occur more than once, with the place of the second occurrence."""
+    seen: set[bytes] = set()
+    repeated: dict[bytes, int] = {}
+    for index, item in enumerate(value):
+        if keys:
+            if item.__class__ is not dict:
+                continue
+            key = item_key(item, keys)
+        else:
+            key = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+        if key not in seen:
+            seen.add(key)
+        elif key not in repeated:
+            repeated[key] = index
+    return repeated
