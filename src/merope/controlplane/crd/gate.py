@@ -7,6 +7,7 @@ Schema, the translation is the stricter one, and where not even that is possible
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,16 @@ from merope.lang.schema import Node, Schema
 
 Gate = Callable[[Any], bool]
 _Formats = dict[str, Callable[[str], bool]]
+
+#: Patterns that mean the same to RE2 and to the gate's own engine: no classes by letter, flags, or set operations.
+_PLAIN: Final = re.compile(
+    r"(?:[^\\(\[]|\\[.\-/+*?()\[\]{}|^$]|\((?:\?:)?(?!\?)|\[(?:[^\[\]\\&~]|\\[.\-/+*?\]])+\])*", re.ASCII
+)
+#: RFC 3339 as the date-time check knows it, without 29 February and other rarities: those are left to the walk.
+_DATE_TIME: Final = (
+    r"^[0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+)
 
 _COPIED: Final = ("minimum", "maximum", "multipleOf", "enum", "required")
 _SIZES: Final = (
@@ -45,17 +56,27 @@ def _compile(node: Node) -> Gate | None:
         import jsonschema_rs
     except ImportError:
         return None
-    used: _Formats = {}
-    try:
-        schema = _translate(node.schema, used)
-    except _Untranslatable:
-        return None
-    validator = jsonschema_rs.Draft202012Validator(schema, formats=used, validate_formats=True)
-    gate: Gate = validator.is_valid
-    return gate
+    for native in (True, False):
+        used: _Formats = {}
+        try:
+            schema = _translate(node.schema, used, native)
+            validator = jsonschema_rs.Draft202012Validator(
+                schema, formats=used, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
+            )
+        except _Untranslatable:
+            return None
+        except ValueError:
+            continue  # a pattern that only RE2 takes
+        gate: Gate = validator.is_valid
+        return gate
+    return None
 
 
-def _translate(schema: Schema, used: _Formats) -> dict[str, Any]:
+def _translate(schema: Schema, used: _Formats, native: bool) -> dict[str, Any]:
+    """``native``: simple patterns may be judged by the gate's engine, without a call back to Python each time.
+
+    Below oneOf and not, where stricter is not safe, that is off.
+    """
     if "$ref" in schema:
         raise _Untranslatable
     out: dict[str, Any] = {}
@@ -80,19 +101,19 @@ def _translate(schema: Schema, used: _Formats) -> dict[str, Any]:
                 raise _Untranslatable
             out[high] = schema[high]
     _numbers(schema, out, clauses)
-    _strings(schema, clauses, used)
+    _strings(schema, clauses, used, native)
     if "properties" in schema:
-        out["properties"] = {name: _translate(child, used) for name, child in schema["properties"].items()}
+        out["properties"] = {name: _translate(child, used, native) for name, child in schema["properties"].items()}
     if isinstance(schema.get("additionalProperties"), dict):
-        out["additionalProperties"] = _translate(schema["additionalProperties"], used)
+        out["additionalProperties"] = _translate(schema["additionalProperties"], used, native)
     if isinstance(schema.get("items"), dict):
-        out["items"] = _translate(schema["items"], used)
+        out["items"] = _translate(schema["items"], used, native)
     for junctor in ("anyOf", "oneOf"):
         if schema.get(junctor):
-            out[junctor] = [_translate(branch, used) for branch in schema[junctor]]
-    clauses.extend(_translate(branch, used) for branch in schema.get("allOf") or ())
+            out[junctor] = [_translate(branch, used, False) for branch in schema[junctor]]
+    clauses.extend(_translate(branch, used, native) for branch in schema.get("allOf") or ())
     if isinstance(schema.get("not"), dict):
-        out["not"] = _translate(schema["not"], used)
+        out["not"] = _translate(schema["not"], used, False)
     if clauses:
         out["allOf"] = clauses
     return out
@@ -108,16 +129,21 @@ def _numbers(schema: Schema, out: dict[str, Any], clauses: list[dict[str, Any]])
         clauses.append({"minimum": -formats.LARGEST_FLOAT, "maximum": formats.LARGEST_FLOAT})
 
 
-def _strings(schema: Schema, clauses: list[dict[str, Any]], used: _Formats) -> None:
+def _strings(schema: Schema, clauses: list[dict[str, Any]], used: _Formats, native: bool) -> None:
     """Patterns and formats become formats of our own, so that both engines judge with the same code."""
     pattern = schema.get("pattern")
     if pattern:
-        name = f"pattern:{pattern}"
-        if name not in used:
-            search = re2.compile(pattern).search
-            used[name] = lambda text: search(text) is not None
-        clauses.append({"format": name})
+        if native and _PLAIN.fullmatch(pattern) and not any(text in pattern for text in ("&&", "--", "~~", "[:")):
+            clauses.append({"pattern": pattern})
+        else:
+            name = f"pattern:{pattern}"
+            if name not in used:
+                search = re2.compile(pattern).search
+                used[name] = lambda text: search(text) is not None
+            clauses.append({"format": name})
     form = schema.get("format", "")
-    if form in formats.CHECKS:
+    if native and form in ("date-time", "datetime"):
+        clauses.append({"pattern": _DATE_TIME})
+    elif form in formats.CHECKS:
         used[f"string:{form}"] = formats.CHECKS[form]
         clauses.append({"format": f"string:{form}"})
