@@ -3,8 +3,7 @@
 Every function returns the list of problems, empty where the text is valid, in the wording that an API server puts
 into its `Status` messages: clients and tests match on those texts, so they are part of the interface.
 
-All lengths are counted in bytes of UTF-8, as the server counts them; since every alphabet here is ASCII, a longer
-text in other letters fails on its letters anyway.
+All lengths are counted in bytes of UTF-8, whichever word the message uses for them.
 """
 
 import re
@@ -42,8 +41,12 @@ def is_dns1123_label(text: str) -> list[str]:
     """Problems of a name of at most 63 lower-case letters, digits and dashes (namespaces, clusters, services)."""
     problems = []
     if _longer(text, LABEL_MAX):
-        problems.append(f"must be no more than {LABEL_MAX} bytes")
-    if not _match_dns1123_label(text):
+        problems.append(f"must be no more than {LABEL_MAX} characters")
+    if _match_dns1123_label(text):
+        return problems
+    if _match_dns1123_subdomain(text):
+        problems.append("must not contain dots")
+    else:
         problems.append(
             regex_problem(
                 "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
@@ -58,9 +61,13 @@ def is_dns1123_label(text: str) -> list[str]:
 
 def is_dns1123_subdomain(text: str) -> list[str]:
     """Problems of a name of at most 253 characters made of labels joined by dots (most objects' names)."""
+    return _subdomain(text, "characters")
+
+
+def _subdomain(text: str, unit: str) -> list[str]:
     problems = []
     if _longer(text, SUBDOMAIN_MAX):
-        problems.append(f"must be no more than {SUBDOMAIN_MAX} characters")
+        problems.append(f"must be no more than {SUBDOMAIN_MAX} {unit}")
     if not _match_dns1123_subdomain(text):
         problems.append(
             regex_problem(
@@ -77,7 +84,7 @@ def is_dns1035_label(text: str) -> list[str]:
     """Problems of a label that must start with a letter (service names, plurals and kinds of CRDs)."""
     problems = []
     if _longer(text, LABEL_MAX):
-        problems.append(f"must be no more than {LABEL_MAX} bytes")
+        problems.append(f"must be no more than {LABEL_MAX} characters")
     if not _match_dns1035_label(text):
         problems.append(
             regex_problem(
@@ -104,13 +111,13 @@ def is_qualified_name(text: str) -> list[str]:
     )
     parts = text.split("/")
     if len(parts) > 2:
-        return [f"a qualified name {regex} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [f"a valid label key {regex} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     name = parts[-1]
     if len(parts) == 2:
         if not parts[0]:
             problems.append("prefix part must be non-empty")
         else:
-            problems.extend(f"prefix part {problem}" for problem in is_dns1123_subdomain(parts[0]))
+            problems.extend(f"prefix part {problem}" for problem in _subdomain(parts[0], "bytes"))
     if not name:
         problems.append("name part must be non-empty")
     elif _longer(name, LABEL_MAX):
