@@ -284,13 +284,13 @@ class Store:
     @property
     def failure(self) -> str:
         """Why writes are refused; empty while they are taken."""
-        return str(self._failure) if self._failure is not None else ""
+        return (str(self._failure) or repr(self._failure)) if self._failure is not None else ""
 
     def problems(self) -> list[str]:
         """What an operator should know of, one sentence each; empty when all is well."""
         found = [f"{item.key} is quarantined: {item.reason}" for item in self.quarantined]
         if self._failure is not None:
-            found.append(f"writes are refused: {self._failure}")
+            found.append(f"writes are refused: {self.failure}")
         return found
 
     async def backup(self, target: Path) -> None:
@@ -409,7 +409,7 @@ class Store:
             raise Unavailable(
                 503,
                 "ServiceUnavailable",
-                f"the store refuses writes: {self._failure}",
+                f"the store refuses writes: {self.failure}",
                 {"retryAfterSeconds": 1},
             )
         if self._closing:
@@ -514,7 +514,7 @@ class Store:
         for write in failed:
             if not write.future.done():
                 write.future.set_exception(
-                    Unavailable(500, "InternalError", f"Internal error occurred: the write failed: {error}")
+                    Unavailable(500, "InternalError", f"Internal error occurred: the write failed: {self.failure}")
                 )
         if is_disk_full(error) and not self._closing:
             self._retry_timer = asyncio.get_running_loop().call_later(RETRY_DELAY, self._retry)
