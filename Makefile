@@ -32,6 +32,7 @@ CHECKS := check-types check-ruff check-imports check-generated check-shell
 .PHONY: install up down test test-real check bench clean lock $(CHECKS)
 
 install: $(STAMP)
+	@:
 
 # The stamp says where the environment was made, since one that was moved or copied is stale.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -55,7 +56,7 @@ test-real: install
 
 # mypy takes as long as all others together, so two at a time is the fastest.
 check: install
-	@$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
+	@$(MAKE) -k -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
 
 check-types:
 	@$(BIN)/python -m mypy
@@ -79,7 +80,7 @@ check-shell:
 	done
 
 bench: install
-	@for benchmark in bench/*.py; do $(BIN)/python $$benchmark $(ARGS) || exit 1; done
+	@for benchmark in $(wildcard bench/*.py); do $(BIN)/python $$benchmark $(ARGS) || exit 1; done
 
 # Newer versions of everything, within what pyproject.toml allows.
 lock:
