@@ -38,7 +38,7 @@ class _StructMeta(msgspec.StructMeta):
     """Gives every struct the options that msgspec and type checkers would otherwise want repeated on each class."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> _StructMeta:
-        defaults: dict[str, Any] = {"kw_only": True, "frozen": True, "rename": "camel"}
+        defaults: dict[str, Any] = {"kw_only": True, "frozen": True, "rename": "camel", "repr_omit_defaults": True}
         return super().__new__(mcls, name, bases, namespace, **(defaults | options))
 
 

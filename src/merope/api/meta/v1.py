@@ -190,7 +190,8 @@ class Object(Struct):
     plural: ClassVar[str]
     namespaced: ClassVar[bool]
 
-    metadata: ObjectMeta
+    # Absent metadata and empty metadata are the same thing to every server, and reviews come without any.
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,1 @@
+"""admissionregistration.k8s.io: webhooks that are asked before an object is stored."""

@@ -1,0 +1,1 @@
+"""authentication.k8s.io: tokens, asked for and reviewed."""

@@ -1,0 +1,1 @@
+"""The core group: the built-in kinds that are read as types."""
