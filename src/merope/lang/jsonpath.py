@@ -49,42 +49,46 @@ class JSONPath:
     def find_groups(self, obj: Any) -> list[Values]:
         """The values of every action in order, text between them included; a range gives those of each turn."""
         groups: list[Values] = []
-        at = 0
-        while at < len(self._nodes):
-            at = self._run(at, obj, groups, depth=0)
+        _Run(self._nodes, self._allow_missing).block(0, obj, groups)
         return groups
-
-    def _run(self, at: int, obj: Any, groups: list[Values], *, depth: int) -> int:
-        """Run actions on one value until the template or the innermost range ends; where to go on."""
-        while at < len(self._nodes):
-            action = self._nodes[at]
-            if action.keyword == "end":
-                if depth == 0:
-                    raise JSONPathError("not in range, nothing to end")
-                return at + 1
-            if action.keyword == "range":
-                turns = action.evaluate([obj], self._allow_missing)
-                after = self._end_of_range(at)
-                for turn in turns:
-                    self._run(at + 1, turn, groups, depth=depth + 1)
-                at = after
-                continue
-            groups.append(action.evaluate([obj], self._allow_missing))
-            at += 1
-        return at
-
-    def _end_of_range(self, start: int) -> int:
-        depth = 0
-        for at in range(start, len(self._nodes)):
-            keyword = self._nodes[at].keyword
-            depth += (keyword == "range") - (keyword == "end")
-            if depth == 0:
-                return at + 1
-        return len(self._nodes)
 
     def render(self, obj: Any) -> str:
         """The template filled in: several values of one action with blanks between, maps and lists as JSON."""
         return "".join(" ".join(map(_printed, group)) for group in self.find_groups(obj))
+
+
+class _Run:
+    """One evaluation: walks the actions, in and out of ranges."""
+
+    def __init__(self, actions: tuple[_Action, ...], allow_missing: bool) -> None:
+        self.actions = actions
+        self.allow_missing = allow_missing
+        self.depth = 0
+        self.last_end = -1
+
+    def block(self, at: int, obj: Any, groups: list[Values]) -> None:
+        """Run the actions from `at` on one value, until the range that they are in ends, or the template."""
+        while at < len(self.actions):
+            action = self.actions[at]
+            found = action.evaluate([obj], self.allow_missing)
+            if action.keyword == "end":
+                if self.depth == 0:
+                    raise JSONPathError("not in range, nothing to end")
+                self.last_end = at
+                return
+            if action.keyword == "range":
+                self.depth += 1
+                for turn in found:
+                    self.block(at + 1, turn, groups)
+                if not found:
+                    # Nothing to print, but where the range ends must still be found.
+                    self.block(at + 1, None, [])
+                self.depth -= 1
+                # A range that is never ended is followed by its own body once more, as in the Go client.
+                at = max(at, self.last_end) + 1
+                continue
+            groups.append(found)
+            at += 1
 
 
 def compile_jsonpath(expr: str, *, allow_missing: bool = True) -> JSONPath:
@@ -135,15 +139,13 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Action(_Node):
-    """What stands between two braces (or text outside of them): its steps one after the other."""
+    """What stands between two braces (or text outside of them): its steps one after the other.
+
+    `keyword` is `range` or `end`, where the action is one of these.
+    """
 
     steps: tuple[_Node, ...]
-
-    @property
-    def keyword(self) -> str:
-        """`range` or `end`, where the action is one of these."""
-        first = self.steps[0] if self.steps else None
-        return first.name if isinstance(first, _Identifier) and first.name in ("range", "end") else ""
+    keyword: str = ""
 
     def evaluate(self, values: Values, allow_missing: bool) -> Values:
         for step in self.steps:
@@ -180,6 +182,8 @@ class _Identifier(_Node):
     def evaluate(self, values: Values, allow_missing: bool) -> Values:
         if self.name == "range":
             return values
+        if self.name == "end":
+            return []
         raise JSONPathError(f"unrecognized identifier {self.name}")
 
 
@@ -388,7 +392,8 @@ class _ActionParser:
         while True:
             if text.startswith("}", self.at):
                 self.at += 1
-                return _Action(tuple(self.steps))
+                words = (step.name for step in self.steps if isinstance(step, _Identifier))
+                return _Action(tuple(self.steps), next(words, ""))
             if text.startswith("[?(", self.at):
                 self.filter()
                 continue

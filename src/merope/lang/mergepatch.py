@@ -2,6 +2,8 @@
 
 A merge patch is an object shaped like the document: a member replaces, an object merges, null removes, a list
 replaces the whole list. So it cannot set a member to null; see `create_merge_patch`.
+
+API servers go beyond the RFC in one thing: a null is also dropped from the objects inside of a list in the patch.
 """
 
 from typing import Any
@@ -14,7 +16,7 @@ __all__ = ["apply", "create_merge_patch"]
 def apply(doc: Any, patch: Any) -> Any:
     """The patched document. Neither argument is changed; untouched parts are shared with `doc`."""
     if not isinstance(patch, dict):
-        return patch
+        return _without_nulls(patch)
     merged = dict(doc) if isinstance(doc, dict) else {}
     for key, value in patch.items():
         if value is None:
@@ -22,5 +24,15 @@ def apply(doc: Any, patch: Any) -> Any:
         elif isinstance(value, dict):
             merged[key] = apply(merged.get(key), value)
         else:
-            merged[key] = value
+            # A list that takes the place of an object is the one that is left alone.
+            merged[key] = value if isinstance(merged.get(key), dict) else _without_nulls(value)
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    """The value without the members that are null, at any depth; a null that is a list item stays."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value

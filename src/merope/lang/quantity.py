@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 DECIMAL_SI = "DecimalSI"
@@ -45,6 +45,8 @@ class Quantity:
 
     nanos: int
     notation: str = DECIMAL_SI
+    # The text it was read from, where servers write that back instead of the canonical form (see `_kept_as_written`).
+    written: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, value: str | int | float | Quantity) -> Quantity:
@@ -135,6 +137,8 @@ class Quantity:
         return self.nanos >= other.nanos
 
     def __str__(self) -> str:
+        if self.written:
+            return self.written
         if self.nanos == 0:
             return "0"
         if self.notation == BINARY_SI and self.nanos % _ONE == 0 and abs(self.nanos) >= 1024 * _ONE:
@@ -167,14 +171,14 @@ def _parse(text: str) -> Quantity:
     if match is None:
         raise _format_error()
     sign, whole, fraction, suffix = match.group(1), match.group(2), match.group(3) or "", match.group(4)
-    if not whole and not fraction:
+    if not text:
         raise _format_error()
     # The interpreter refuses to convert longer texts, and no amount needs them.
     if len(text) > 4000:
         raise QuantityError("unable to parse numeric part of quantity")
     notation, base, exponent = _suffix(suffix)
     # The amount is `mantissa` of 10**scale, times 2**exponent in binary notation.
-    mantissa, scale = int(whole + fraction), -len(fraction)
+    mantissa, scale = int((whole + fraction) or "0"), -len(fraction)
     if base == 2:
         mantissa <<= exponent
     else:
@@ -192,7 +196,19 @@ def _parse(text: str) -> Quantity:
         nanos = min(nanos, _BINARY_MAX)
         if nanos < _ONE:
             notation = DECIMAL_SI
-    return Quantity(-nanos if sign == "-" else nanos, notation)
+    written = text if _kept_as_written(whole.lstrip("0") or "0", fraction, notation, exponent) else ""
+    return Quantity(-nanos if sign == "-" else nanos, notation, written)
+
+
+def _kept_as_written(whole: str, fraction: str, notation: str, exponent: int) -> bool:
+    """Whether a server keeps the text: for short numbers that look canonical already, even if they aren't quite."""
+    shifted = whole + fraction
+    if notation == BINARY_SI:
+        digits = 14 - len(whole) - exponent * 3 // 10
+        return not fraction and digits >= 0 and exponent % 10 == 0 and int(shifted) % 8 != 0
+    scale = exponent - len(fraction)
+    canonical = scale % 3 == 0 and not shifted.endswith("000") and not shifted.startswith("0")
+    return len(shifted) <= 18 and scale >= -_NANO and canonical
 
 
 def _suffix(suffix: str) -> tuple[str, int, int]:

@@ -333,7 +333,7 @@ class _Parser:
         kind, text = self.peek()
         if kind == ")":
             self.take()
-            return []
+            return [""]
         if kind not in (_IDENTIFIER, ","):
             _expected(text, "',', ')' or identifier")
         found = self.identifiers()
@@ -362,7 +362,6 @@ class _Parser:
                     found.append("")
                     return found
                 if kind == ",":
-                    self.take()
                     found.append("")
             else:
                 _expected(text, "',', or identifier")
@@ -424,7 +423,9 @@ def parse_field_selector(text: str) -> FieldSelector:
         if at < 0:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
         operator = next(sign for sign in ("!=", "==", "=") if part.startswith(sign, at))
-        terms.append(FieldTerm(part[:at], operator == "!=", _unescape(part[at + len(operator) :])))
+        term = FieldTerm(part[:at], operator == "!=", _unescape(part[at + len(operator) :]))
+        if term.path or term.value:  # a lone sign asks for nothing
+            terms.append(term)
     return FieldSelector(tuple(terms))
 
 
