@@ -117,6 +117,8 @@ class Request:
     subresource: str = ""
     options: Options = field(default_factory=Options)
     user_agent: str = ""
+    #: A request of the server's own parts: no permission is asked for.
+    trusted: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:

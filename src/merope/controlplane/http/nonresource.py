@@ -1,0 +1,125 @@
+"""Paths outside the resources: discovery, OpenAPI, health, version, metrics, token issuer documents."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from multidict import CIMultiDict
+
+from merope.controlplane.errors import method_not_allowed
+from merope.controlplane.http import health
+from merope.controlplane.http.message import JSON, TEXT, HttpRequest, HttpResponse, json_response, text_response
+from merope.controlplane.http.requestinfo import RequestInfo
+from merope.controlplane.resource import UserInfo
+
+if TYPE_CHECKING:
+    from merope.controlplane.server import Server
+
+_YEAR: Final = 365 * 24 * 3600
+_V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
+
+
+class NonResourceHandler:
+    """Answers what is not a request on a resource."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def respond(self, info: RequestInfo, http: HttpRequest, user: UserInfo) -> HttpResponse:
+        """Answer an authorized request."""
+        segments = [part for part in info.path.split("/") if part]
+        if not segments:
+            return json_response({"paths": self._paths()})
+        root = segments[0]
+        if root in ("api", "apis") and len(segments) <= (2 if root == "api" else 3):
+            if http.method not in ("GET", "HEAD"):
+                raise method_not_allowed()
+            return self._server.discovery.respond(http, segments)
+        if root in _HEALTH:
+            return self._health(root, segments[1:], http)
+        if http.method not in ("GET", "HEAD"):
+            return _not_found()
+        if root == "version" and len(segments) == 1:
+            return json_response(self._server.version)
+        if root == "openapi":
+            return self._openapi(segments[1:], http)
+        if root == "metrics" and len(segments) == 1:
+            return HttpResponse(
+                200,
+                CIMultiDict({"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}),
+                self._server.render_metrics(),
+            )
+        if info.path == "/.well-known/openid-configuration":
+            return json_response(self._server.tokens.discovery(self._server.url))
+        if info.path == "/openid/v1/jwks":
+            return json_response(self._server.tokens.key_set(), content_type="application/jwk-set+json")
+        return _not_found()
+
+    def _paths(self) -> list[str]:
+        found = {
+            "/.well-known/openid-configuration",
+            "/api",
+            "/apis",
+            "/healthz",
+            "/livez",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/openid/v1/jwks",
+            "/readyz",
+            "/version",
+        }
+        for resource in self._server.all_resources():
+            if resource.group:
+                found.add(f"/apis/{resource.group}")
+                found.add(f"/apis/{resource.api_version}")
+            else:
+                found.add(f"/api/{resource.version}")
+        for endpoint in _HEALTH:
+            found.update(f"/{endpoint}/{name}" for name in self._server.checks(endpoint))
+        return sorted(found)
+
+    def _health(self, endpoint: str, rest: list[str], http: HttpRequest) -> HttpResponse:
+        checks = self._server.checks(endpoint)
+        if rest:
+            return health.respond_one("/".join(rest), checks)
+        pairs = parse_qsl(http.target.partition("?")[2], keep_blank_values=True)
+        excluded = [value for key, value in pairs if key == "exclude"]
+        return health.respond(endpoint, checks, http.query, excluded)
+
+    def _openapi(self, segments: list[str], http: HttpRequest) -> HttpResponse:
+        openapi = self._server.openapi
+        if segments == ["v2"]:
+            if "proto-openapi" in http.headers.get("Accept", ""):
+                headers = {"Content-Type": _V2_PROTOBUF, "Vary": "Accept"}
+                return HttpResponse(200, CIMultiDict(headers), openapi.v2_protobuf())
+            return HttpResponse(200, CIMultiDict({"Content-Type": JSON, "Vary": "Accept"}), openapi.v2_json())
+        if segments == ["v3"]:
+            return HttpResponse(200, CIMultiDict({"Content-Type": TEXT, "Vary": "Accept"}), openapi.index())
+        if not segments or segments[0] != "v3":
+            return _not_found()
+        key = "/".join(segments[1:])
+        document = openapi.document(key)
+        if document is None:
+            return HttpResponse(404, CIMultiDict({"Content-Type": TEXT}), b"")
+        data: Any
+        data, digest = document
+        headers = {"Content-Type": JSON, "Vary": "Accept", "ETag": f'"{digest}"'}
+        wanted = http.query.get("hash")
+        if wanted:
+            if wanted != digest:
+                location = f"/openapi/v3/{key}?hash={digest}"
+                return HttpResponse(301, CIMultiDict({"Location": location, "Content-Type": TEXT}), b"")
+            headers["Cache-Control"] = "public, immutable"
+            headers["Expires"] = formatdate(time() + _YEAR, usegmt=True)
+        if http.headers.get("If-None-Match") == headers["ETag"]:
+            return HttpResponse(304, CIMultiDict(headers), b"")
+        return HttpResponse(200, CIMultiDict(headers), data)
+
+
+def _not_found() -> HttpResponse:
+    return text_response("404 page not found\n", 404)

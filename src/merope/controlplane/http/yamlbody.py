@@ -1,0 +1,107 @@
+"""YAML request bodies, read as Kubernetes reads them: YAML 1.1 words are booleans, times stay text, keys are text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import yaml
+
+#: Aliases can blow a small text up to a huge object ("billion laughs"): none of Kubernetes' clients writes any.
+_ALIAS_LIMIT: Final = 100
+
+_LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class YamlError(ValueError):
+    """The text is not YAML that can become JSON."""
+
+
+class _Loader(_LoaderBase):  # type: ignore[misc]
+    """A safe loader without timestamps, that notes duplicate keys."""
+
+    def __init__(self, text: bytes | str) -> None:
+        super().__init__(text)
+        self.duplicates: list[str] = []
+        self.aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Counts aliases while composing."""
+        if self.check_event(yaml.AliasEvent):
+            self.aliases += 1
+            if self.aliases > _ALIAS_LIMIT:
+                raise YamlError("yaml: document contains excessive aliasing")
+        return super().compose_node(parent, index)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    loader.flatten_mapping(node)
+    out: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = _key(loader.construct_object(key_node, deep=True))
+        if key in out:
+            line = key_node.start_mark.line + 1
+            loader.duplicates.append(f'line {line}: key "{key}" already set in map')
+        out[key] = loader.construct_object(value_node, deep=True)
+    return out
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int | float):
+        return str(key)
+    if key is None:
+        return "null"
+    raise YamlError(f"unsupported map key of type: {type(key).__name__}")
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":int", ":float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_INT: Final = re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
+_FLOAT: Final = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
+        return sign * int(digits, 8)
+    return sign * int(digits, 0)
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def load(text: bytes) -> tuple[Any, list[str]]:
+    """The document and the complaints about duplicate keys; raises YamlError."""
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as error:
+        raise YamlError(f"yaml: invalid UTF-8: {error.reason}") from None
+    try:
+        loader = _Loader(decoded)
+        try:
+            return loader.get_single_data(), loader.duplicates
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or str(error)
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None and mark.line else ""
+        raise YamlError(f"yaml: {where}{problem}") from None
+    except RecursionError:
+        raise YamlError("yaml: exceeded max depth") from None
