@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from merope.controlplane.resource import GroupResource, GroupVersionKind, Resource, Subresource
+from merope.controlplane.scheme.shape import Shapes
 from merope.lang.schema import Node, TypeGraph
 
 DATA: Final = Path(__file__).parent / "data" / "catalogue.bin"
@@ -46,7 +47,7 @@ class Catalogue:
 
     ``resources`` is in the order of discovery: groups by descending priority, versions by descending priority, names
     alphabetically. ``definitions`` are the OpenAPI schemas by canonical name (``io.k8s.api.core.v1.Pod``) without
-    descriptions; ``graph`` compiles them to nodes as they are needed.
+    descriptions; ``graph`` compiles them to nodes, ``shapes`` to their printed form, as they are needed.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -56,6 +57,7 @@ class Catalogue:
         self.release: str = structure["release"]
         self.definitions: Mapping[str, Schema] = structure["definitions"]
         self.graph = TypeGraph(self.definitions)
+        self.shapes = Shapes(self.graph)
         self.resources: dict[tuple[str, str, str], Resource] = {}
         self._priorities: dict[tuple[str, str], tuple[int, int]] = {}
         self._definition_of: dict[GroupVersionKind, str] = {}
