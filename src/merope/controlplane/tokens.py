@@ -297,7 +297,8 @@ async def create_token(server: Server, request: Request, obj: Object) -> Object:
             "the namespace of the provided object does not match the namespace sent on the request",
             {},
         )
-    spec.setdefault("expirationSeconds", _DEFAULT_SECONDS)
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = _DEFAULT_SECONDS
     seconds = spec["expirationSeconds"]
     path = "spec.expirationSeconds"
     if seconds < _MIN_SECONDS:
