@@ -1,1 +1,1 @@
-"""Talking to any Kubernetes API: config, client, watch, cache, queue, controller, manager."""
+"""Talking to any Kubernetes API: configuration, client, watches, caches, queues and controllers."""
