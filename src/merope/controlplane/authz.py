@@ -289,13 +289,12 @@ class Authorizer:
         """Decide one request. ``system:masters`` may do everything; then RBAC; what nothing allows is denied."""
         if request.user.is_master:
             return Decision(True)
-        found = self._decisions.get(request) if not request.user.extra else None
+        found = self._decisions.get(request)
         if found is None:
             found = self._decide(request)
-            if not request.user.extra:
-                if len(self._decisions) >= _DECISIONS_KEPT:
-                    self._decisions.clear()
-                self._decisions[request] = found
+            if len(self._decisions) >= _DECISIONS_KEPT:
+                self._decisions.clear()
+            self._decisions[request] = found
         return found
 
     def _decide(self, request: Attributes) -> Decision:
