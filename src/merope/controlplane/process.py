@@ -151,6 +151,7 @@ class Instance:
             self._context = self._pki.server_context()
             self._write_kubeconfig()
             server = Server(self.name, store, self._pki, static_tokens=self._options.static_tokens)
+            server.url = self.url
             self._server = server
             await server.start()
             self._connections = protocol_factory(server)
