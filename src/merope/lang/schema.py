@@ -144,10 +144,6 @@ class Node:
         found = self.properties.get(name)
         return found if found is not None else self.additional
 
-    def definition(self, name: str) -> Node:
-        """The node of a named definition of the set that this node belongs to."""
-        return self._definitions.node({"$ref": f"#/definitions/{name}"})
-
     def __repr__(self) -> str:
         return f"Node({self.ref or self.kind})"
 

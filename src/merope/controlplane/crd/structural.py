@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import orjson
 
-from merope.controlplane.crd.decoding import check_types as check_types
 from merope.controlplane.crd.validation import validate as validate
 from merope.lang.schema import Node
 
@@ -27,11 +26,6 @@ _Defaulter = Callable[[Any], None]
 _REPORT: Final = 0
 _DROP_UNKNOWN: Final = 1
 _DROP_NULLS: Final = 2
-
-#: Definitions of apiextensions whose OpenAPI says nothing although their values are schemas again: one schema, or a
-#: list of schemas (``items``) or a boolean (``additionalProperties``).
-_SCHEMA: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
-_SCHEMA_UNIONS: Final = frozenset({f"{_SCHEMA}OrArray", f"{_SCHEMA}OrBool", f"{_SCHEMA}OrStringArray"})
 
 
 def prune(node: Node, obj: Any) -> list[str]:
@@ -52,6 +46,11 @@ def drop_nulls(node: Node, obj: Any) -> None:
 def clean(node: Node, obj: Any) -> list[str]:
     """``prune`` and ``drop_nulls`` in one walk: what a create, update, JSON patch or merge patch goes through."""
     return _paths(_cleaner(node)(obj, _DROP_UNKNOWN | _DROP_NULLS))
+
+
+def has_defaults(node: Node) -> bool:
+    """Whether ``default`` can ever do anything for objects of this node."""
+    return _defaulter(node) is not None
 
 
 def default(node: Node, obj: Any) -> None:
@@ -94,8 +93,6 @@ def _keeps_everything(node: Node) -> bool:
 
 
 def _compile_cleaner(node: Node) -> _Cleaner:
-    if node.ref in _SCHEMA_UNIONS:
-        return _schema_union(node)
     if _keeps_everything(node):
         return _keep
 
@@ -188,22 +185,6 @@ def _unknown_inside(value: Any, mode: int) -> list[str] | None:
             if below is not None:
                 unknown = [*(unknown or ()), *(f"[{index}]{path}" for path in below)]
     return unknown
-
-
-def _schema_union(node: Node) -> _Cleaner:
-    def clean_union(value: Any, mode: int) -> list[str] | None:
-        of_schema = _cleaner(node.definition(_SCHEMA))
-        if value.__class__ is dict:
-            return of_schema(value, mode)
-        unknown: list[str] | None = None
-        if value.__class__ is list:
-            for index, inner in enumerate(value):
-                below = of_schema(inner, mode)
-                if below is not None:
-                    unknown = [*(unknown or ()), *(f"[{index}]{path}" for path in below)]
-        return unknown
-
-    return clean_union
 
 
 # --- defaults ------------------------------------------------------------------------------------------------------
