@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from merope.api.diff import same
+
+COPY_LIMIT = 3 * 1024 * 1024
+"""How many bytes of JSON the `copy` operations of one patch may add, unless told otherwise."""
 
 _MISSING: Any = object()
 
@@ -18,14 +23,16 @@ class JSONPatchError(ValueError):
     """The patch is malformed, or one of its operations does not apply to the document."""
 
 
-def apply(doc: Any, ops: Sequence[Any]) -> Any:
+def apply(doc: Any, ops: Sequence[Any], *, copy_limit: int = COPY_LIMIT) -> Any:
     """The patched document. Neither argument is changed; untouched parts are shared with `doc`.
 
-    All operations apply or none does. Raises JSONPatchError that names the operation.
+    All operations apply or none does. `copy_limit` bounds in bytes what copying may add: a few dozen operations that
+    copy a document into itself would otherwise make one larger than any memory. Raises JSONPatchError that names the
+    operation.
     """
     if not isinstance(ops, (list, tuple)):
         raise JSONPatchError("a JSON patch is a list of operations")
-    target = _Target(doc)
+    target = _Target(doc, copy_limit)
     for number, operation in enumerate(ops):
         try:
             _apply_one(target, operation)
@@ -53,7 +60,9 @@ def _apply_one(target: _Target, operation: Any) -> None:
         target.remove(source)
         target.add(path, value)
     elif op == "copy":
-        target.add(path, target.get(_pointer(operation, "from"), member_missing=None))
+        value = target.get(_pointer(operation, "from"), member_missing=None)
+        target.count_copy(value)
+        target.add(path, value)
     elif op == "test":
         found, wanted = target.get(path, member_missing=None), operation.get("value")
         if not same(found, wanted):
@@ -87,11 +96,23 @@ def _index(key: str, length: int) -> int:
 class _Target:
     """The document being patched. Containers are copied the first time that they change, and only those."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, copy_limit: int) -> None:
         self.root = root
+        self.copy_limit = copy_limit
+        self.copied = 0
         # The ids of the containers that belong to this patch; they are kept alive by `copies`, so ids stay unique.
         self.owned: set[int] = set()
         self.copies: list[Any] = []
+
+    def count_copy(self, value: Any) -> None:
+        try:
+            self.copied += len(orjson.dumps(value))
+        except orjson.JSONEncodeError as error:
+            raise JSONPatchError(f"the value cannot be copied: {error}") from None
+        if self.copied > self.copy_limit:
+            raise JSONPatchError(
+                f"copying adds {self.copied} bytes, which exceeds the limit of {self.copy_limit} bytes"
+            )
 
     def own(self, container: Any) -> Any:
         if id(container) in self.owned:

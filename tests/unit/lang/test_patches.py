@@ -105,6 +105,13 @@ def test_a_copied_value_changes_in_one_place_only() -> None:
     assert jsonpatch.apply({"a": {}}, ops) == {"a": {"x": 1, "z": 3}, "b": {"x": 1, "y": 2}}
 
 
+def test_copying_a_document_into_itself_again_and_again_is_stopped() -> None:
+    ops = [{"op": "copy", "from": "", "path": f"/{number}"} for number in range(60)]
+    with pytest.raises(jsonpatch.JSONPatchError, match="exceeds the limit"):
+        jsonpatch.apply({"a": "x" * 10}, ops)
+    assert len(jsonpatch.apply({"a": "x" * 10}, ops[:5])) == 6
+
+
 def test_a_merge_patch_replaces_lists_merges_objects_and_removes_with_null() -> None:
     doc = {"keep": 1, "gone": 2, "list": [1, 2], "obj": {"a": 1, "b": 2}}
     patch = {"gone": None, "list": [3], "obj": {"b": None, "c": 3}, "new": {"x": None, "y": 1}}
