@@ -1,14 +1,16 @@
 """The Common Expression Language, with the types, functions and costs that Kubernetes gives it.
 
-In comes an expression and what it may refer to: variables with their types (often an OpenAPI schema) and functions. Out comes a
-`Program` that evaluates plain JSON data, as decoded, without converting it, and that cannot run away: every evaluation has a cost budget.
+In comes an expression and what it may refer to: variables with their types (often an OpenAPI schema) and functions.
+Out comes a `Program` that evaluates plain JSON data, as decoded, without converting it, and that cannot run away: every
+evaluation has a cost budget.
 
     environment = Environment.for_schema({"type": "object", "properties": {"replicas": {"type": "integer"}}})
     program = environment.compile("self.replicas <= 5", result=BOOL)
     allowed, cost = program.evaluate({"self": {"replicas": 3}})
 
-The stages are modules: `lexer`, `parser` (to the tree of `syntax`), `checker` (types), `compiler` and `loops` (to closures), `estimate` (static
-cost). Values that JSON does not have are in `values`; schemas become types in `schema`; functions are in `library`.
+The stages are modules: `lexer`, `parser` (to the tree of `syntax`), `checker` (types), `compiler` and `loops` (to
+closures), `estimate` (static cost). Values that JSON does not have are in `values`; schemas become types in `schema`;
+functions are in `library`.
 """
 
 from .environment import DEFAULT_BUDGET, Environment, Program, ResultTypeError

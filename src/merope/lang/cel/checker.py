@@ -7,12 +7,16 @@ says which. An argument of type `dyn` fits everywhere; then more than one overlo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from . import syntax as s
 from . import types as t
+from .errors import EvaluationError
 from .functions import Function, Registry
+from .library.regex import matcher
 from .parser import qualified_name
 from .schema import ObjectType
+from .temporal import parse_duration, parse_timestamp
 from .values import Uint
 
 _LITERALS: dict[type, t.Type] = {
@@ -52,6 +56,11 @@ _ORDERED = frozenset(
 )
 #: Functions that take any number of arguments, which are one list then.
 _VARIADIC = frozenset(("math.greatest", "math.least"))
+_LITERAL_ARGUMENTS: dict[str, Callable[[str], object]] = {
+    "duration": parse_duration,
+    "timestamp": parse_timestamp,
+    "matches": matcher,
+}
 Substitution = dict[str, t.Type]
 
 
@@ -61,6 +70,7 @@ class Checker:
     def __init__(self, variables: Mapping[str, t.Type], registry: Registry, *, homogeneous: bool) -> None:
         self.variables = variables
         self.registry = registry
+        #: Whether literals must be of one type, and valid where a function parses them (Kubernetes' additional checks).
         self.homogeneous = homogeneous
         self.issues: list[tuple[int, str]] = []
         self.substitution: Substitution = {}
@@ -321,7 +331,21 @@ class Checker:
             return self._no_overload(node.offset, node.name, args, member=member)
         self.substitution = kept
         node.overloads = matches
+        if self.homogeneous:
+            self._literal_argument(node)
         return result
+
+    def _literal_argument(self, node: s.Call) -> None:
+        """Refuse a literal that the function can only fail on: a malformed duration, timestamp or pattern."""
+        validate = _LITERAL_ARGUMENTS.get(node.name)
+        if validate is None or not node.args:
+            return
+        argument = node.args[-1]
+        if isinstance(argument, s.Literal) and isinstance(argument.value, str):
+            try:
+                validate(argument.value)
+            except EvaluationError:
+                self.report(argument.offset, f"invalid {node.name} argument")
 
     def _instance(self, type_: t.Type, renamed: dict[str, t.Type]) -> t.Type:
         if type_.kind == "var":
@@ -422,10 +446,7 @@ class Checker:
                 "(must be list, map, or dynamic)",
             )
             key = value = t.ERROR
-        if len(node.names) == 1:
-            types = [value if kind == "list" else key]
-        else:
-            types = [key, value]
+        types = [key, value] if len(node.names) == 2 else [value if kind == "list" else key]
         node.locals = [s.Local(name, type_) for name, type_ in zip(node.names, types, strict=True)]
         self.scopes += node.locals
         if node.condition is not None:
@@ -482,7 +503,7 @@ class Checker:
         return result
 
 
-_CHECKS: dict[type, Callable[[Checker, s.Node], t.Type]] = {
+_CHECKS: dict[type, Callable[[Checker, Any], t.Type]] = {
     s.Literal: Checker.literal,
     s.Ident: Checker.ident,
     s.Select: Checker.select,
@@ -496,4 +517,4 @@ _CHECKS: dict[type, Callable[[Checker, s.Node], t.Type]] = {
     s.Comprehension: Checker.comprehension,
     s.Bind: Checker.bind,
     s.OptionalMap: Checker.optional_map,
-}  # type: ignore[dict-item]
+}

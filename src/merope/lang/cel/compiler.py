@@ -1,13 +1,14 @@
 """Tree to closures: each node becomes one Python function of the frame, specialised for the static types at hand.
 
-The frame is a list: slot 0 is the cost so far, slot 1 the budget, then the variables. A node also has a fixed cost, which its parents add up and
-charge once where evaluation becomes conditional (the program, a branch, an iteration); costs that depend on sizes are
-charged by the node itself. The budget is checked in loops and wherever size is charged, so that work stays bounded.
+The frame is a list: slot 0 is the cost so far, slot 1 the budget, then the variables. A node also has a fixed cost,
+which its parents add up and charge once where evaluation becomes conditional (the program, a branch, an iteration);
+costs that depend on sizes are charged by the node itself. The budget is checked in loops and wherever size is charged,
+so that work stays bounded.
 
 Errors are Python exceptions. `&&` and `||` catch `EvaluationError` and forget it when another term decides.
 
-A value that an expression reads from the data is "raw" as long as its static type says how to go on; `Compiler.value` compiles a
-node so that it yields a finished value (see `schema.reader`).
+A value that an expression reads from the data is "raw" as long as its static type says how to go on; `Compiler.value`
+compiles a node so that it yields a finished value (see `schema.reader`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from . import types as t
 from .cost import RULES, traversal
 from .errors import CelError, CostExceeded, EvaluationError, no_such_key, no_such_overload
 from .functions import Function
+from .library.regex import matcher
 from .operators import ARITHMETIC, DYNAMIC, index_value, negate, select_optional, select_value
-from .schema import reader, scalar_reader
+from .schema import is_exact, reader, scalar_reader
 from .values import (
     NONE,
     OptionalValue,
@@ -316,6 +318,14 @@ class Compiler:
             if positive:
                 return Code(lambda fr: a(fr) == b(fr), cost + 1)
             return Code(lambda fr: a(fr) != b(fr), cost + 1)
+        if len(kinds) == 1 and is_exact(left_type) and is_exact(right_type):
+            # No boolean can hide behind a number, so Python's comparison is right as it is.
+            def run_exact(fr: Frame) -> bool:
+                x, y = a(fr), b(fr)
+                fr[COST] += (min(size_of(x), size_of(y)) + 9) // 10
+                return (x == y) is positive
+
+            return Code(run_exact, cost)
         if not kinds & _SIZED and "dyn" not in kinds and "optional" not in kinds:
             return Code(lambda fr: equals(a(fr), b(fr)) is positive, cost + 1)
 
@@ -436,6 +446,8 @@ class Compiler:
             )
             cost = self._cost_of(function)
             runs = [arg.run for arg in args]
+            if function.name == "matches" and args[-1].is_constant and not guards:
+                return Code(_matching(runs[0], args[-1].constant), fixed)
             if isinstance(cost, int) and not guards:
                 code = Code(_direct(implementation, runs), fixed + cost)
             else:
@@ -734,6 +746,20 @@ def _lazy(slot: int, initialise: Evaluate) -> Evaluate:
 # ---- calls
 
 
+def _matching(text_of: Evaluate, pattern: str) -> Evaluate:
+    """Match a pattern that is known before; a malformed one stays an error of the evaluation."""
+    factor = (len(pattern) + 3) // 4
+
+    def run(fr: Frame) -> bool:
+        text = text_of(fr)
+        fr[COST] += traversal(len(text) + 1) * factor
+        if fr[COST] > fr[BUDGET]:
+            raise CostExceeded
+        return matcher(pattern)(text)
+
+    return run
+
+
 def _direct(implementation: Callable[..., Any], runs: list[Evaluate]) -> Evaluate:
     if len(runs) == 1:
         (a,) = runs
@@ -855,7 +881,7 @@ def _chain(first: Evaluate, rest: tuple[tuple[Evaluate, int], ...], *, decisive:
             try:
                 value = term(fr)
                 if value is decisive:
-                    return decisive
+                    return bool(value)
                 if value is not (not decisive) and failure is None:
                     failure = no_such_overload()
             except EvaluationError as error:

@@ -1,7 +1,7 @@
 """What calls cost at run time: the rules of Kubernetes' API server, by name.
 
-Each rule takes the argument values and gives cost units; rules run before the call, so that what cannot be paid is not done. All sizes
-count code points, bytes, items or entries.
+Each rule takes the argument values and gives cost units; rules run before the call, so that what cannot be paid is not
+done. All sizes count code points, bytes, items or entries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The entry points: an `Environment` knows variables and functions and compiles expressions; a `Program` evaluates one."""
+"""The entry points: an `Environment` knows variables and functions, compiles expressions; a `Program` evaluates one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Program:
 
     @property
     def estimated_cost(self) -> tuple[int, int]:
-        """The (least, most) cost of one evaluation, from the size limits of the schema, as the API server estimates it."""
+        """The (least, most) cost of one evaluation, as the API server estimates it from the limits of the schema."""
         if self._estimated is None:
             assert self._compiler is not None
             assert self._node is not None
@@ -149,7 +149,8 @@ class Environment:
         libraries: names of libraries and language options; see `KUBERNETES` and `OCM`.
     """
 
-    #: Everything that recent API servers offer, with their cost rules, comparisons of numbers across types, and no lists of mixed types.
+    #: Everything that recent API servers offer, with their cost rules, comparisons of numbers across types, and
+    #: stricter literals: lists and maps of one type, durations, timestamps and patterns that are well-formed.
     KUBERNETES: ClassVar[frozenset[str]] = _SHARED | {
         "sets",
         "math",

@@ -1,7 +1,8 @@
 """The static cost of an expression: what an evaluation may cost at most, given the size limits of the schema.
 
-The API server refuses CRDs whose rules could cost too much, so the estimate follows its arithmetic: the sizes of strings, lists and maps come from
-maxLength, maxItems and maxProperties, or from the largest request where those are absent, and loops multiply.
+The API server refuses CRDs whose rules could cost too much, so the estimate follows its arithmetic: the sizes of
+strings, lists and maps come from maxLength, maxItems and maxProperties, or from the largest request where those are
+absent, and loops multiply.
 """
 
 from __future__ import annotations

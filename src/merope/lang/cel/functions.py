@@ -1,16 +1,19 @@
 """How functions are declared: one `Function` is one overload, with its types, its implementation and its cost.
 
-Libraries declare overloads by signature, as people write them down: ``<string>.charAt(int) -> string``, ``math.abs(int) -> int``,
-``<list<T>>.indexOf(T) -> int``. Capital letters are type parameters. Signatures are parsed when a name is first used.
+Libraries declare overloads by signature, as people write them down: ``<string>.charAt(int) -> string``,
+``math.abs(int) -> int``, ``<list<T>>.indexOf(T) -> int``. Capital letters are type parameters. Signatures are parsed
+when a name is first used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from . import types as t
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: A cost: units, or the name of one of the rules in `cost`.
 Cost = int | str
@@ -23,7 +26,8 @@ class Function:
         name: as written in expressions; may be qualified (`sets.contains`).
         params: parameter types; of a method, the receiver comes first.
         result: result type.
-        implementation: called with the argument values. It may raise `EvaluationError`. None for what the compiler does itself.
+        implementation: called with the argument values. It may raise `EvaluationError`. None for what the compiler does
+            itself.
         member: whether it is called as a method of its first parameter.
         cost: units of the runtime budget for each call, or the name of a cost rule.
         base_cost: cost where the Kubernetes library rules are not in force (as in OCM's own environments).
@@ -133,10 +137,10 @@ class Library:
         self._declared: dict[str, list[tuple[str, Callable[..., Any] | None, Any, Any]]] = {}
         self._parsed: dict[str, tuple[Function, ...]] = {}
 
-    def overload(self, *signatures: str, cost: Any = 1, base_cost: Any = None) -> Callable[[Any], Any]:
+    def overload(self, *signatures: str, cost: Any = 1, base_cost: Any = None) -> Callable[[F], F]:
         """Declare the decorated function as the implementation of these signatures."""
 
-        def declare(implementation: Any) -> Any:
+        def declare(implementation: F) -> F:
             for signature in signatures:
                 self.declare(signature, implementation, cost=cost, base_cost=base_cost)
             return implementation

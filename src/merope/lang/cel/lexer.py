@@ -1,12 +1,13 @@
 """Source text to tokens, by one regular expression.
 
-A token is a tuple (kind, value, offset): kinds are `ident`, `int`, `uint`, `float`, `string`, `bytes`, `end`, and for operators and
-the keywords `in true false null` the text itself. Offsets count code points.
+A token is a tuple (kind, value, offset): kinds are `ident`, `int`, `uint`, `float`, `string`, `bytes`, `end`, and for
+operators and the keywords `in true false null` the text itself. Offsets count code points.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from .errors import CompileError
@@ -16,18 +17,18 @@ Token = tuple[str, Any, int]
 #: Expressions longer than this, in code points, are refused.
 MAX_LENGTH = 100_000
 
-_TOKEN = re.compile(
-    r"""(?P<skip>(?:[\t\n\f\r ]+|//[^\n]*)+)
+_SYNTAX = r"""(?P<skip>(?:[\t\n\f\r ]+|//[^\n]*)+)
   | (?P<float>[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?)
   | (?P<number>0x[0-9a-fA-F]+[uU]?|[0-9]+[uU]?)
-  | (?P<raw>(?:[rR][bB]?|[bB][rR])(?:\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\n)*?'''|"[^"\n\r]*"|'[^'\n\r]*'))
-  | (?P<text>[bB]?(?:\"\"\"(?:[^\\]|\\(?:.|\n))*?\"\"\"|'''(?:[^\\]|\\(?:.|\n))*?'''|"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*'))
+  | (?P<raw>(?:[rR][bB]?|[bB][rR])
+      (?:\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\n)*?'''|"[^"\n\r]*"|'[^'\n\r]*'))
+  | (?P<text>[bB]?
+      (?:\"\"\"(?:[^\\]|\\(?:.|\n))*?\"\"\"|'''(?:[^\\]|\\(?:.|\n))*?'''
+        |"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*'))
   | (?P<ident>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<quoted>`[A-Za-z0-9_.\-/ ]+`)
   | (?P<op>==|!=|<=|>=|&&|\|\||\.\?|\[\?|\{\?|[-+*/%<>!?:.,()\[\]{}])
-""",
-    re.VERBOSE,
-)
+"""
 _KEYWORDS = frozenset(("in", "true", "false", "null"))
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.|\n|$))"
@@ -48,6 +49,12 @@ _SIMPLE = {
 }
 
 
+@cache
+def _token_pattern() -> re.Pattern[str]:
+    """Compile the token pattern: at the first expression, because it takes milliseconds."""
+    return re.compile(_SYNTAX, re.VERBOSE)
+
+
 def tokenize(source: str) -> list[Token]:
     """Split the source.
 
@@ -59,7 +66,7 @@ def tokenize(source: str) -> list[Token]:
         raise CompileError(source[:80], [(0, message)])
     tokens: list[Token] = []
     append = tokens.append
-    match = _TOKEN.match
+    match = _token_pattern().match
     position, end = 0, len(source)
     while position < end:
         found = match(source, position)

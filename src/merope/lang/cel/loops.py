@@ -1,7 +1,7 @@
 """The macros as loops: one closure for each, with the predicate called directly.
 
-The costs of an iteration are those of the folds that the reference expands macros into, so that budgets mean the same. The budget is checked
-in every iteration; nothing else could run for long.
+The costs of an iteration are those of the folds that the reference expands macros into, so that budgets mean the same.
+The budget is checked in every iteration; nothing else could run for long.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _quantifier(
                     failure = error
                 continue
             if value is decisive:
-                return decisive
+                return bool(value)
             if value.__class__ is not bool and failure is None:
                 failure = no_such_overload()
         if failure is not None:
@@ -164,7 +164,7 @@ def _quantifier_bound(
                 failure = failure or error
                 continue
             if value is decisive:
-                return decisive
+                return bool(value)
             if value.__class__ is not bool:
                 failure = failure or no_such_overload()
         if failure is not None:

@@ -1,7 +1,7 @@
 """Tokens to a syntax tree: precedence climbing, macros recognised on the way.
 
-Brackets nest to `MAX_NESTING` levels (a level costs the parser five Python frames), the tree grows to `MAX_DEPTH`, so that hostile
-input gets a `CompileError` and never a `RecursionError`.
+Brackets nest to `MAX_NESTING` levels (a level costs the parser five Python frames), the tree grows to `MAX_DEPTH`, so
+that hostile input gets a `CompileError` and never a `RecursionError`.
 """
 
 from __future__ import annotations
@@ -51,25 +51,14 @@ _PRECEDENCE = {
 }
 #: Words that CEL keeps for other languages; they are legal as field names only.
 RESERVED = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
+    (
+        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop"),
+        *("package", "namespace", "return", "var", "void", "while"),
+    )
+)
+#: What the grammar expects where an operand must stand, for the error message.
+_OPERANDS = (
+    "'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
 )
 _ONE_VARIABLE = {"all": "all", "exists": "exists", "exists_one": "exists_one", "existsOne": "exists_one"}
 _TRANSFORMS = frozenset(("transformList", "transformMap", "transformMapEntry"))
@@ -243,8 +232,7 @@ class _Parser:
             self.position += 1
             node = self.name(self.tokens[self.position])
         else:
-            expected = "'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER"
-            raise self.error(offset, f"Syntax error: mismatched input {self.shown()} expecting {{{expected}}}")
+            raise self.error(offset, f"Syntax error: mismatched input {self.shown()} expecting {{{_OPERANDS}}}")
         while True:
             token = kind, _, offset = self.tokens[self.position]
             if kind == "." or kind == ".?":

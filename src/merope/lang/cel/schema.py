@@ -1,8 +1,8 @@
 """OpenAPI structural schemas as CEL types, and how their data is read.
 
-Objects are never converted as a whole. The static type says which strings are timestamps, durations or bytes, and such a scalar is decoded where it is
-read. Only where the static type gets lost or matters as a whole (`==`, `in`, a function argument) is a list or object
-converted, and only if there is anything in it to convert (`reader` returns None if not).
+Objects are never converted as a whole. The static type says which strings are timestamps, durations or bytes, and such
+a scalar is decoded where it is read. Only where the static type gets lost or matters as a whole (`==`, `in`, a function
+argument) is a list or object converted, and only if there is anything in it to convert (`reader` returns None if not).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from . import types as t
 from .errors import EvaluationError
+from .parser import RESERVED
 from .temporal import parse_duration, parse_format_duration, parse_timestamp
 from .values import Duration, KeyedList, SetList, Timestamp
 
@@ -24,31 +25,8 @@ Reader = Callable[[Any], Any]
 #: The largest request that the API server accepts; it bounds every size that the schema leaves open.
 MAX_REQUEST_BYTES = 3 * 1024 * 1024
 
-_WORDS = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+#: Words that are no identifiers in expressions.
+_WORDS = RESERVED | {"true", "false", "null", "in"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
@@ -79,7 +57,7 @@ def unescape(identifier: str) -> str:
 class ObjectType(t.Type):
     """An object with declared properties; field types are made when first asked for."""
 
-    __slots__ = ("_embedded", "_fields", "_reader", "_schema")
+    __slots__ = ("_embedded", "_exact", "_fields", "_reader", "_schema")
 
     def __init__(self, schema: Schema, *, embedded: bool, name: str = "object") -> None:
         # The estimate of the API server takes a comparison of objects for one step, however many properties there are.
@@ -87,6 +65,7 @@ class ObjectType(t.Type):
         self._schema = schema
         self._embedded = embedded
         self._fields: dict[str, tuple[t.Type, str] | None] = {}
+        self._exact: bool | None = None
         self._reader: Reader | bool | None = False
 
     def field(self, identifier: str) -> tuple[t.Type, str] | None:
@@ -119,6 +98,19 @@ class ObjectType(t.Type):
             if field is not None:
                 found[name] = field[0]
         return found
+
+    def is_exact(self) -> bool:
+        """Tell whether all content has a declared type."""
+        if self._exact is None:
+            properties = self._schema.get("properties") or {}
+            types = self.properties()
+            self._exact = (
+                not self._embedded
+                and not self._schema.get("x-kubernetes-preserve-unknown-fields")
+                and len(types) == len(properties)
+                and all(map(is_exact, types.values()))
+            )
+        return self._exact
 
     def reader(self) -> Reader | None:
         """Give the function that decodes a whole object, None if the data can be used as it is."""
@@ -240,6 +232,18 @@ def min_serialized(schema: Schema) -> int:
         return size
     return 1
 
+
+def is_exact(type_: t.Type) -> bool:
+    """Tell whether the type fixes the types of all content, so that no number can meet a boolean in a comparison."""
+    kind = type_.kind
+    if kind == "object":
+        return isinstance(type_, ObjectType) and type_.is_exact()
+    if kind in ("list", "map"):
+        return all(map(is_exact, type_.params))
+    return kind in _EXACT
+
+
+_EXACT = frozenset(("string", "int", "uint", "double", "bool", "bytes", "timestamp", "duration"))
 
 # ---- reading data
 

@@ -20,7 +20,7 @@ class Node:
     def __init__(self, offset: int, *children: Node | None) -> None:
         self.offset = offset
         self.type: Type = DYN
-        self.depth = 1 + max((child.depth for child in children if child is not None), default=0)
+        self.depth: int = 1 + max((child.depth for child in children if child is not None), default=0)
 
 
 class Literal(Node):
@@ -160,8 +160,8 @@ class Message(Node):
 class Comprehension(Node):
     """A macro over a list or map.
 
-    `macro` is one of all, exists, exists_one, map, filter, transformList, transformMap, transformMapEntry; `names` has one or two variables;
-    `condition` is the predicate (or the filter of a map), `result` the transformation.
+    `macro` is one of all, exists, exists_one, map, filter, sortBy, transformList, transformMap, transformMapEntry;
+    `names` has one or two variables; `condition` is the predicate (or a filter), `result` the transformation.
     """
 
     __slots__ = ("condition", "locals", "macro", "names", "range", "result")

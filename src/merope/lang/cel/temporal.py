@@ -1,6 +1,7 @@
 """Timestamps and durations: their text forms and their calendar fields.
 
-Nanoseconds are kept, which `datetime` cannot; it is used for the calendar only, and `zoneinfo` is imported at the first named time zone.
+Nanoseconds are kept, which `datetime` cannot; it is used for the calendar only, and `zoneinfo` is imported at the first
+named time zone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The types of CEL, as the checker sees them.
 
 A `Type` is a kind plus parameters: `list_of(STRING)` has kind ``list`` and one parameter. Types that come from an
-OpenAPI schema may carry more (size limits, object fields, list semantics): they are subclasses in `schema`, and have the same kinds,
-so that the checker treats a string with a maximum length as a string.
+OpenAPI schema may carry more (size limits, object fields, list semantics): they are subclasses in `schema`, and have
+the same kinds, so that the checker treats a string with a maximum length as a string.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The values that Python has no type for, and what is common to all values: equality, order, size, type.
 
-Objects of the API are evaluated as they are: `dict`, `list`, `str`, `int`, `float`, `bool`, `None`. What JSON does not have gets a small class
-here. Python's own `==` is nearly CEL's: it also compares numbers across types and maps without order. It differs in one
-point: it takes `True` for `1`. So its "no" is final, and its "yes" is checked only where a boolean could hide.
+Objects of the API are evaluated as they are: `dict`, `list`, `str`, `int`, `float`, `bool`, `None`. What JSON does not
+have gets a small class here. Python's own `==` is nearly CEL's: it also compares numbers across types and maps without
+order. It differs in one point: it takes `True` for `1`. So its "no" is final, and its "yes" is checked only where a
+boolean could hide.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class SetList(list[Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def merge(self, other: Iterable[Any]) -> SetList:
         """Make the union: own items first, then those of `other` that are not among them."""
@@ -144,7 +145,7 @@ class KeyedList(list[Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def merge(self, other: Iterable[Any]) -> KeyedList:
         """Overlay `other`: items with a known key replace in place, the rest is appended."""
@@ -230,7 +231,7 @@ def _bool_hidden(a: Any, b: Any) -> bool:
 
 
 def equals(a: Any, b: Any) -> bool:
-    """Compare as CEL's `==` does: numbers across types, lists in order, maps by key, anything else by type and value."""
+    """Compare as CEL's `==` does: numbers across types, lists in order, maps by key, others by type and value."""
     try:
         if a != b:
             return False

@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import Callable
 from functools import cache
-from urllib.parse import urlsplit
 
 from ... import names
 from .. import types as t
@@ -55,8 +54,7 @@ def _uri(text: str) -> list[str]:
 
     try:
         parse_url(text)
-        urlsplit(text)
-    except (EvaluationError, ValueError) as error:
+    except EvaluationError as error:
         return [str(error).removeprefix("URL parse error during conversion from string: ")]
     return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cmp_to_key
+from itertools import pairwise
 from typing import Any
 
 from ..errors import CostExceeded, EvaluationError
@@ -29,7 +30,7 @@ def compare(a: Any, b: Any) -> int:
 
 
 def _is_sorted(items: list[Any]) -> bool:
-    return all(compare(a, b) <= 0 for a, b in zip(items, items[1:], strict=False))
+    return all(compare(a, b) <= 0 for a, b in pairwise(items))
 
 
 def _extreme(name: str, sign: int) -> Callable[[list[Any]], Any]:
@@ -158,8 +159,11 @@ def sort_by_keys(items: list[Any], keys: list[Any]) -> list[Any]:
     """Sort items by their keys, which must have one order; equal keys keep the order of the items."""
     for key in keys:
         comparable(keys[0], key)
-    order = sorted(range(len(items)), key=cmp_to_key(lambda i, j: compare(keys[i], keys[j])))
-    return [items[i] for i in order]
+
+    def by_key(i: int, j: int) -> int:
+        return compare(keys[i], keys[j])
+
+    return [items[i] for i in sorted(range(len(items)), key=cmp_to_key(by_key))]
 
 
 def _sort(items: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Optional values. `or` and `orValue` are compiled specially, so that their argument is evaluated only when it is needed."""
+"""Optional values. `or` and `orValue` are compiled specially: their argument is evaluated only when it is needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import EvaluationError
 from ..functions import Library
-from ..values import NONE, OptionalValue, Timestamp
+from ..values import NONE, Duration, OptionalValue, Timestamp
 
 OPTIONAL = Library("optional")
 
@@ -23,11 +23,9 @@ def _none() -> OptionalValue:
 
 @OPTIONAL.overload("optional.ofNonZeroValue(T) -> optional<T>")
 def _of_non_zero(value: Any) -> OptionalValue:
-    if isinstance(value, Timestamp):
-        empty = value.ns == 0
-    else:
-        empty = not value and value == value
-    return NONE if empty else OptionalValue(True, value)
+    if isinstance(value, (Timestamp, Duration)):
+        return OptionalValue(True, value) if value.ns else NONE
+    return OptionalValue(True, value) if value or value != value else NONE
 
 
 @OPTIONAL.overload("<optional<T>>.hasValue() -> bool")

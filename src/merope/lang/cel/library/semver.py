@@ -1,4 +1,4 @@
-"""Semantic versions, strict as in the specification; `normalize` forgives a leading v, missing parts and leading zeros."""
+"""Semantic versions, strictly by their definition; `normalize` forgives a leading v, missing parts, leading zeros."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, unquote
 
 from .. import types as t
 from ..errors import EvaluationError
@@ -84,6 +83,8 @@ def parse_url(text: str) -> Url:
             raise fail(f'invalid port "{port}" after host')
         if _BAD_ESCAPE.search(host):
             raise fail("invalid URL escape")
+        from urllib.parse import unquote
+
         host = unquote(host)
     bad_escape = _BAD_ESCAPE.search(rest)
     if bad_escape:
@@ -108,6 +109,8 @@ def _is_url(text: str) -> bool:
 
 
 def _query(url: Url) -> dict[str, list[str]]:
+    from urllib.parse import unquote
+
     found: dict[str, list[str]] = {}
     for pair in url.query.split("&"):
         if not pair or ";" in pair or _BAD_ESCAPE.search(pair):
@@ -118,6 +121,8 @@ def _query(url: Url) -> dict[str, list[str]]:
 
 
 def _escaped_path(url: Any) -> str:
+    from urllib.parse import quote
+
     return quote(url.path, safe="/%:@!$&'()*+,;=~[]")
 
 
