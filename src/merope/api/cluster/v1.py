@@ -20,6 +20,23 @@ from merope.api.schema import (
 
 GROUP = "cluster.open-cluster-management.io"
 
+# Types of conditions on a ManagedCluster.
+HUB_ACCEPTED = "HubAcceptedManagedCluster"
+JOINED = "ManagedClusterJoined"
+AVAILABLE = "ManagedClusterConditionAvailable"
+CLOCK_SYNCED = "ManagedClusterConditionClockSynced"
+CERTIFICATE_ROTATED = "ClusterCertificateRotated"
+DELETING = "Deleting"
+IMPORT_SUCCEEDED = "ManagedClusterImportSucceeded"
+
+# Keys of the taints that the hub itself sets, and the effects that a taint can have.
+UNAVAILABLE_TAINT = "cluster.open-cluster-management.io/unavailable"
+UNREACHABLE_TAINT = "cluster.open-cluster-management.io/unreachable"
+NO_SELECT = "NoSelect"
+PREFER_NO_SELECT = "PreferNoSelect"
+NO_SELECT_IF_NEW = "NoSelectIfNew"
+TAINT_EFFECTS = (NO_SELECT, PREFER_NO_SELECT, NO_SELECT_IF_NEW)
+
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 ResourceList = dict[str, Quantity]
@@ -52,7 +69,7 @@ class Taint(Struct):
             "What it does to placements without a matching toleration. NoSelect: they don't select the cluster, and "
             "drop it if they had. PreferNoSelect: they select it only for want of others. NoSelectIfNew: they don't "
             "select it, but keep it if they had.",
-            enum=("NoSelect", "PreferNoSelect", "NoSelectIfNew"),
+            enum=TAINT_EFFECTS,
         ),
     ]
     time_added: Maybe[Annotated[Time | None, Field("When the taint was added.", nullable=True)]] = UNSET

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET
 
-from merope.api.cluster.v1 import GROUP
+from merope.api.cluster.v1 import GROUP, TAINT_EFFECTS
 from merope.api.meta.v1 import QUALIFIED_NAME, Conditions, LabelSelector, LabelSelectorRequirement, Object
 from merope.api.schema import (
     Column,
@@ -17,6 +17,15 @@ from merope.api.schema import (
     Time,
     resource,
 )
+
+
+# Labels of a PlacementDecision: whose it is, and which group of decisions it belongs to.
+PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
+DECISION_GROUP_INDEX_LABEL = "cluster.open-cluster-management.io/decision-group-index"
+DECISION_GROUP_NAME_LABEL = "cluster.open-cluster-management.io/decision-group-name"
+# Types of conditions on a Placement.
+PLACEMENT_SATISFIED = "PlacementSatisfied"
+PLACEMENT_MISCONFIGURED = "PlacementMisconfigured"
 
 
 class ClusterClaimSelector(Struct):
@@ -175,9 +184,7 @@ class Toleration(Struct):
     effect: Maybe[
         Annotated[
             str,
-            Field(
-                "The effect of the taints; absent: every effect.", enum=("NoSelect", "PreferNoSelect", "NoSelectIfNew")
-            ),
+            Field("The effect of the taints; absent: every effect.", enum=TAINT_EFFECTS),
         ]
     ] = UNSET
     toleration_seconds: Maybe[

@@ -8,6 +8,12 @@ from merope.api.cluster.v1 import DNS_LABEL, GROUP
 from merope.api.meta.v1 import Condition, LabelSelector, Object
 from merope.api.schema import Column, Field, Maybe, Struct, map_of, resource
 
+# The label of a ManagedCluster that names the exclusive set it belongs to.
+CLUSTER_SET_LABEL = "cluster.open-cluster-management.io/clusterset"
+# Types of conditions: on a set, and on a binding.
+CLUSTER_SET_EMPTY = "ClusterSetEmpty"
+BOUND = "Bound"
+# Types of a set's selector.
 EXCLUSIVE_CLUSTER_SET_LABEL = "ExclusiveClusterSetLabel"
 LABEL_SELECTOR = "LabelSelector"
 

@@ -21,6 +21,15 @@ from merope.api.schema import (
 
 GROUP = "work.open-cluster-management.io"
 
+# Types of conditions on a ManifestWork and on its manifests.
+APPLIED = "Applied"
+AVAILABLE = "Available"
+COMPLETE = "Complete"
+PROGRESSING = "Progressing"
+DEGRADED = "Degraded"
+DELETING = "Deleting"
+STATUS_FEEDBACK_SYNCED = "StatusFeedbackSynced"
+
 _DNS_SUBDOMAIN = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
 
 
