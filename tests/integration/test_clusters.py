@@ -58,10 +58,14 @@ def test_a_service_account_kubeconfig_is_that_account(cluster: Cluster) -> None:
 
 
 def test_objects_survive_a_restart_at_the_same_address(hub: Cluster) -> None:
-    hub.restart()
-    hub.ensure("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "after"}})
+    hub.create_namespace("before")
+    url = hub.url
 
-    assert hub.api.get("/api/v1/namespaces/after")["status"]["phase"] == "Active"
+    hub.restart()
+
+    assert hub.url == url
+    assert hub.api.get("/api/v1/namespaces/before")["status"]["phase"] == "Active"
+    hub.create_namespace("after")
 
 
 def test_hub_and_managed_cluster_are_two_clusters(hub: Cluster, managed_cluster: Cluster) -> None:
