@@ -18,7 +18,6 @@ from merope.api.schema import (
     resource,
 )
 
-
 # Labels of a PlacementDecision: whose it is, and which group of decisions it belongs to.
 PLACEMENT_LABEL = "cluster.open-cluster-management.io/placement"
 DECISION_GROUP_INDEX_LABEL = "cluster.open-cluster-management.io/decision-group-index"
