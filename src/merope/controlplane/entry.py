@@ -139,7 +139,8 @@ class Entry:
         """
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(rv)
-        return cls(key, rv, orjson.dumps(obj), metadata, cache)
+        # A copy, since orjson's own result keeps the buffer of several kilobytes that it was built in.
+        return cls(key, rv, bytes(memoryview(orjson.dumps(obj))), metadata, cache)
 
     @classmethod
     def load(cls, key: Key, rv: int, data: bytes, cache: DecodedCache) -> Entry:
@@ -236,7 +237,9 @@ class Change:
         try:
             return self._verdicts[selection.key]
         except KeyError:
-            verdict = self._verdicts[selection.key] = self._judge(selection.matches)
+            verdict = self._judge(selection.matches)
+            if self.fresh:
+                self._verdicts[selection.key] = verdict
             return verdict
 
     def _judge(self, matches: Callable[[Entry], bool]) -> tuple[EventType, Entry] | None:
@@ -254,8 +257,13 @@ class Change:
     def settle(self) -> None:
         """Let go of the encoded lines and verdicts: from now on they are made anew where they are asked for."""
         self.fresh = False
-        self.lines = {}
-        self._verdicts = {}
+        self.lines = _NO_LINES
+        self._verdicts = _NO_VERDICTS
 
     def __repr__(self) -> str:
         return f"Change({self.type} {self.entry!r})"
+
+
+# What all settled changes share; nothing is ever put in.
+_NO_LINES: Final[dict[Hashable, bytes | None]] = {}
+_NO_VERDICTS: Final[dict[Hashable, tuple[EventType, Entry] | None]] = {}
