@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from merope.controlplane.resource import Strategy
+from merope.controlplane.scheme.kinds.base import BuiltinStrategy
 from merope.controlplane.scheme.kinds.selectable import SELECTABLE
 
 Object = dict[str, Any]
@@ -22,7 +23,23 @@ Object = dict[str, Any]
 _HERE: Final = "merope.controlplane.scheme.kinds."
 
 #: Modules with a mapping ``STRATEGIES``.
-_SOURCES: Final = (_HERE + "plain",)
+_SOURCES: Final = tuple(
+    _HERE + name
+    for name in (
+        "autoscaling",
+        "batch",
+        "cluster",
+        "config",
+        "events",
+        "namespaces",
+        "networking",
+        "pods",
+        "policies",
+        "services",
+        "storage",
+        "workloads",
+    )
+)
 
 #: Other parts of the control plane that bring strategies of their kinds.
 _OTHER_PARTS: Final = (
@@ -34,7 +51,7 @@ _OTHER_PARTS: Final = (
     "merope.controlplane.admission",
 )
 
-_PLAIN: Final = Strategy()
+_PLAIN: Final = BuiltinStrategy()
 
 
 @functools.cache
