@@ -195,6 +195,23 @@ def test_every_marker_has_its_keyword() -> None:
     }
 
 
+class Layered(Struct):
+    """A field whose type already says something."""
+
+    size: Annotated[Maybe[Annotated[int, Field("Any size.", minimum=0, maximum=9)]], Field("My size.", maximum=5)] = (
+        UNSET
+    )
+
+
+def test_what_is_said_at_the_field_wins_over_what_its_type_says() -> None:
+    assert crds.struct_schema(Layered)["properties"]["size"] == {
+        "type": "integer",
+        "description": "My size.",
+        "minimum": 0,
+        "maximum": 5,
+    }
+
+
 def test_several_versions_of_a_kind_make_one_crd() -> None:
     crd = crds.crd([Gadget, GadgetV1])
     assert crd["metadata"] == {"name": "gadgets.example.com", "annotations": {"a": "b"}}
