@@ -115,6 +115,19 @@ def rule_path(declared: str) -> str:
     return "".join(f".{name}" if name else f"[{key}]" for name, key in _PATH_STEP.findall(declared))
 
 
+def path_steps(path: str) -> list[str]:
+    """The field names and map keys that a simple path goes through; empty where it is no such path."""
+    steps = []
+    at = 0
+    while at < len(path):
+        found = _PATH_STEP.match(path, at)
+        if found is None:
+            return []
+        steps.append(found[1] or found[2].replace("\\'", "'").replace("\\\\", "\\"))
+        at = found.end()
+    return steps
+
+
 @dataclass(slots=True)
 class _Rules:
     """The rules at a node, and the nodes below that have any."""

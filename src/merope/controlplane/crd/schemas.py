@@ -37,7 +37,7 @@ class CompiledSchema:
     @functools.cached_property
     def full(self) -> Node:
         """The node with what every object has."""
-        return self._graph.build(_with_metadata(self.schema, root=True))
+        return self._graph.build(with_metadata(self.schema, root=True))
 
     @functools.cached_property
     def object_meta(self) -> Node:
@@ -72,14 +72,15 @@ def cache_of(graph: TypeGraph) -> SchemaCache:
     return SchemaCache(graph)
 
 
-def _with_metadata(schema: Mapping[str, Any], *, root: bool = False) -> dict[str, Any]:
+def with_metadata(schema: Mapping[str, Any], *, root: bool = False) -> dict[str, Any]:
+    """A copy of a schema with apiVersion, kind and metadata filled in where there are objects."""
     out = dict(schema)
     properties: Mapping[str, Any] | None = schema.get("properties")
     if properties is not None:
-        out["properties"] = {name: _with_metadata(child) for name, child in properties.items()}
+        out["properties"] = {name: with_metadata(child) for name, child in properties.items()}
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), Mapping):
-            out[key] = _with_metadata(schema[key])
+            out[key] = with_metadata(schema[key])
     if root or schema.get("x-kubernetes-embedded-resource"):
         out["properties"] = {
             "apiVersion": {"type": "string"},
