@@ -80,6 +80,8 @@ class Page(Generic[V]):
     resource_version: str
     continue_token: str = ""
     remaining: int | None = None
+    size: int = 0
+    """Bytes of the answer."""
 
 
 class Observer(Protocol):
@@ -166,6 +168,8 @@ class Client:
         self._on_warning = on_warning
         self._observers: dict[ResourceRef, list[Observer]] = {}
         self.mapper = RESTMapper(self)
+        self.streaming_lists = True
+        """Whether the server is believed to stream lists (WatchList); informers set it to False when it doesn't."""
         self.requests_total = 0
         """Requests sent, retries included."""
 
@@ -310,7 +314,7 @@ class Client:
             ref = ResourceRef(ref.group, ref.version, ref.plural, ref.namespaced, decoded.kind.removesuffix("List"))
         items = [Snapshot(bytes(item), ref, type_) for item in decoded.items or ()]
         meta = decoded.metadata
-        return Page(items, meta.resource_version, meta.continue_, meta.remaining_item_count)
+        return Page(items, meta.resource_version, meta.continue_, meta.remaining_item_count, len(data))
 
     # --- writing ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class WatchSlots:
         self._holders: dict[asyncio.Timeout, float] = {}
         self._asked: set[asyncio.Timeout] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._promised = 0  # slots given to waiters that haven't run since
 
     @property
     def held(self) -> int:
@@ -35,8 +36,9 @@ class WatchSlots:
 
         The caller tells that end from others by ``scope.expired()``.
         """
-        if self._limit and (len(self._holders) >= self._limit or self._waiting):
+        if self._limit and len(self._holders) + self._promised >= self._limit:
             await self._wait()
+            self._promised -= 1
         self._holders[scope] = asyncio.get_running_loop().time()
         self._ask()
         try:
@@ -54,7 +56,8 @@ class WatchSlots:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self._wake()  # the slot was ours already: it goes to the next
+                self._promised -= 1  # the slot was ours already: it goes to the next
+                self._wake()
             raise
         finally:
             if future in self._waiting:
@@ -76,5 +79,6 @@ class WatchSlots:
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
+                self._promised += 1
                 future.set_result(None)
                 return

@@ -169,6 +169,11 @@ class Snapshot(Generic[V_co]):
         return cast(Manifest, orjson.loads(self.data))
 
     @property
+    def whole(self) -> bool:
+        """Whether the whole object is at hand (``raw``, ``data``), not only a projection."""
+        return self._data is not None
+
+    @property
     def data(self) -> bytes:
         """The whole object as JSON text."""
         if self._data is None:
@@ -188,6 +193,12 @@ class Snapshot(Generic[V_co]):
         projected._value = projection(self)
         projected._data = None
         return projected
+
+    def typed(self, type_: type[W] | None) -> Snapshot[W]:
+        """The same object seen as another type; itself where it is that type already."""
+        if self._type is type_:
+            return cast("Snapshot[W]", self)
+        return Snapshot(self.data, self._ref, type_)
 
     def version(self) -> int | None:
         """The resource version as a number, or None where the server uses something else."""
