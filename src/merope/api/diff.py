@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import msgspec
+import orjson
 
 from merope.api.schema import Shape, shape_of
 
@@ -28,10 +29,26 @@ def same(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other):
         return False
+    if not isinstance(one, (dict, list)):
+        return bool(one == other)
+    if one != other:
+        return False
+    # Equal for Python, which takes true for 1; their JSON tells, and is written faster than the values are walked.
+    try:
+        return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(other, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # integers beyond 64 bits, lone surrogates
+        return _same_walk(one, other)
+
+
+def _same_walk(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
     if isinstance(one, dict):
-        return len(one) == len(other) and all(key in other and same(value, other[key]) for key, value in one.items())
+        return len(one) == len(other) and all(
+            key in other and _same_walk(value, other[key]) for key, value in one.items()
+        )
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(_same_walk, one, other))
     return bool(one == other)
 
 

@@ -18,9 +18,6 @@ _OPTIONS = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_DATACLASS
 )
-# Where the fast encoder's output may differ from Go's by more than escapes: floats, and NaN (written as null).
-# Texts that merely look like it only cost the slower path.
-_SUSPECT = re.compile(rb"(?:^|[\[:,])-?[0-9]+[.eE]|null")
 _ESCAPES = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
@@ -39,11 +36,8 @@ def dumps(obj: Any, *, escape_html: bool = True) -> bytes:
 
     Raises TypeError on anything else and ValueError on NaN and infinities, as Go's encoder does.
     """
-    try:
-        data = orjson.dumps(obj, option=_OPTIONS)
-    except orjson.JSONEncodeError:
-        data = b"null"  # integers beyond 64 bits, lone surrogates, types that are no JSON: decided below
-    if _SUSPECT.search(data):
+    data = None if _holds_floats(obj) else _fast(obj)
+    if data is None:
         out: list[str] = []
         _write(obj, out)
         data = "".join(out).encode()
@@ -53,6 +47,28 @@ def dumps(obj: Any, *, escape_html: bool = True) -> bytes:
     for char, escape in _SEPARATORS:
         data = data.replace(char, escape)
     return data
+
+
+def _holds_floats(obj: Any) -> bool:
+    pending = [obj]
+    while pending:
+        value = pending.pop()
+        kind = type(value)
+        if kind is dict:
+            pending.extend(value.values())
+        elif kind is list or kind is tuple:
+            pending.extend(value)
+        elif kind is float:
+            return True
+    return False
+
+
+def _fast(obj: Any) -> bytes | None:
+    """The same by a fast encoder, which agrees with Go's on everything but floats; None where it gives up."""
+    try:
+        return orjson.dumps(obj, option=_OPTIONS)
+    except orjson.JSONEncodeError:  # integers beyond 64 bits, lone surrogates, types that are no JSON
+        return None
 
 
 def _write(obj: Any, out: list[str]) -> None:

@@ -270,6 +270,10 @@ def test_without_a_change_there_is_no_patch(raw: dict[str, Any]) -> None:
         ({"a": None}, {}, False),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
         ([1, 2], [2, 1], False),
+        ([True], [1], False),
+        ({"a": [1.0]}, {"a": [1]}, False),
+        ([2**70, True], [2**70, 1], False),
+        ([2**70, {"a": 1}], [2**70, {"a": 1}], True),
     ],
 )
 def test_json_values_are_the_same_only_with_the_same_type(one: Any, other: Any, equal: bool) -> None:
