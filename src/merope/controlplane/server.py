@@ -63,7 +63,9 @@ class Server:
         clock: Callable[[], float] = time.time,
         catalogue: Catalogue | None = None,
     ) -> None:
-        from merope.controlplane._interim import AdmissionChain, CustomResources, controllers
+        from merope.controlplane.admission import AdmissionChain
+        from merope.controlplane.controllers import controllers
+        from merope.controlplane.crd import CustomResources
 
         self.name = name
         self.url = "https://127.0.0.1:6443"
@@ -78,6 +80,9 @@ class Server:
         self.authz = Authorizer(store)
         #: Grows whenever the set of served resources changes.
         self.resources_generation = 0
+        self._controllers: list[Controller] = []
+        self._checks: dict[str, Check] = {"ping": lambda: "", "etcd": lambda: self.store.failure}
+        self._controllers: list[Controller] = []
         self.custom = CustomResources(self)
         self.registry = Registry(self)
         self.admission = AdmissionChain(self)
@@ -89,7 +94,7 @@ class Server:
         self._filters = Filters(self)
         self._builtin_groups = frozenset(group for group, _, _ in self.catalogue.resources)
         self._checks: dict[str, Check] = {"ping": lambda: "", "etcd": lambda: self.store.failure}
-        self._controllers: list[Controller] = list(controllers(self))
+        self._controllers += controllers(self)
         self._running: list[Controller] = []
         self._second = (0, "")
 
