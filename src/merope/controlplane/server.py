@@ -82,7 +82,6 @@ class Server:
         self.resources_generation = 0
         self._controllers: list[Controller] = []
         self._checks: dict[str, Check] = {"ping": lambda: "", "etcd": lambda: self.store.failure}
-        self._controllers: list[Controller] = []
         self.custom = CustomResources(self)
         self.registry = Registry(self)
         self.admission = AdmissionChain(self)
@@ -93,7 +92,6 @@ class Server:
         self._started = False
         self._filters = Filters(self)
         self._builtin_groups = frozenset(group for group, _, _ in self.catalogue.resources)
-        self._checks: dict[str, Check] = {"ping": lambda: "", "etcd": lambda: self.store.failure}
         self._controllers += controllers(self)
         self._running: list[Controller] = []
         self._second = (0, "")
