@@ -20,7 +20,9 @@ from merope.lang import names
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
 #: Finalizers without a slash that built-in kinds know.
-_STANDARD_FINALIZERS: Final = frozenset({"kubernetes", ORPHAN, FOREGROUND})
+_STANDARD_FINALIZERS: Final = frozenset(
+    {"kubernetes", ORPHAN, FOREGROUND, "customresourcecleanup.apiextensions.k8s.io"}
+)
 _ANNOTATIONS_LIMIT: Final = 256 * 1024
 _GENERATED_BASE: Final = 58
 _GENERATED_SUFFIX: Final = 5
