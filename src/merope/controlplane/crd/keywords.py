@@ -12,6 +12,17 @@ from merope.controlplane.errors import FieldError, forbidden_field, invalid_valu
 Schema = Mapping[str, Any]
 
 TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
+#: What RE2 says of a wrong pattern, where Go's package of the same syntax says something else.
+_GO_WORDS: Final = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "trailing \\": "trailing backslash at end of expression",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+}
 _UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 
 
@@ -58,8 +69,7 @@ def _pattern_problem(pattern: str) -> str:
         reason = error.args[0]
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
         name, _, fragment = text.partition(": ")
-        fragment = fragment or pattern
-        return f"error parsing regexp: {name}: `{fragment}`"
+        return f"error parsing regexp: {_GO_WORDS.get(name, name)}: `{fragment or pattern}`"
     return ""
 
 

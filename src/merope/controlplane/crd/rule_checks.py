@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
 from merope.controlplane.errors import FieldError, forbidden_field, invalid_value, not_supported, required
 from merope.lang import cel
 
@@ -129,9 +131,9 @@ def _exceeds(name: str, cost: int, limit: int) -> str:
     return f"{name} exceeds budget by factor of {shown} {_REMEDY}"
 
 
-def _shown(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as complaints print it: all fields, under the names of the server's own type."""
-    return {
+def _shown(rule: Mapping[str, Any]) -> orjson.Fragment:
+    """A rule as complaints print it: all fields, in the order and under the names of the server's own type."""
+    shown = {
         "Rule": rule.get("rule") or "",
         "Message": rule.get("message") or "",
         "MessageExpression": rule.get("messageExpression") or "",
@@ -139,6 +141,7 @@ def _shown(rule: Mapping[str, Any]) -> dict[str, Any]:
         "FieldPath": rule.get("fieldPath") or "",
         "OptionalOldSelf": rule.get("optionalOldSelf"),
     }
+    return orjson.Fragment(orjson.dumps(shown))
 
 
 def _form(schema: Schema, rule: Mapping[str, Any], path: str) -> list[FieldError]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from merope.controlplane.crd.approval import approval_complaints
 from merope.controlplane.crd.defaults import default_complaints
 from merope.controlplane.crd.keywords import keyword_complaints
@@ -119,8 +121,8 @@ def _stored_versions(definition: Object) -> list[FieldError]:
         if name not in known:
             text = (
                 f"missing from spec.versions; {name} was previously a storage version, and must remain in "
-                f"spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from "
-                "status.storedVersions"
+                f"spec.versions until a storage migration ensures no data remains persisted in {name} and removes "
+                f"{name} from status.storedVersions"
             )
             errors.append(invalid_value(f"{path}[{index}]", name, text))
     return errors
@@ -205,9 +207,9 @@ def _deprecation(version: Object, path: str) -> list[FieldError]:
     return []
 
 
-def _shown(versions: Sequence[Object]) -> list[dict[str, Any]]:
-    """Versions as complaints print them: what all have in common stands elsewhere."""
-    return [
+def _shown(versions: Sequence[Object]) -> orjson.Fragment:
+    """Versions as complaints print them, in this order of fields: what all have in common stands elsewhere."""
+    shown = [
         {
             "Name": version.get("name") or "",
             "Served": bool(version.get("served")),
@@ -223,6 +225,7 @@ def _shown(versions: Sequence[Object]) -> list[dict[str, Any]]:
         }
         for version in versions
     ]
+    return orjson.Fragment(orjson.dumps(shown))
 
 
 def _is_common(versions: Sequence[Object], keyword: str) -> bool:
