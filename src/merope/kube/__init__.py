@@ -21,7 +21,7 @@ server's discovery, for arbitrary manifests::
         works = await client.list(ManifestWork, "cluster1", label_selector="app=web")
         await client.create(ManagedClusterSet(metadata=ObjectMeta(name="set1"), spec=...))
         await client.create(CORE["ConfigMap"], {"metadata": {"name": "c", "namespace": "n"}, "data": {}})
-        await client.delete(ManifestWork, "w", "cluster1", uid=uid, missing_ok=True)      # True: gone, False: finalizers
+        await client.delete(ManifestWork, "w", "cluster1", uid=uid, missing_ok=True)    # True: gone
 
 ``client.fetch(...)`` is ``get`` that returns a ``Snapshot``. Errors: ``NotFound``, ``AlreadyExists``, ``Conflict``,
 ``Invalid``, ``Forbidden``, ``Unauthorized``, ... (all ``ApiError``); ``ConnectionFailed``, and ``CredentialRefused``
@@ -149,7 +149,7 @@ from merope.kube.errors import (
     Unauthorized,
 )
 from merope.kube.events import EventRecorder, reference
-from merope.kube.informer import Informer, informer
+from merope.kube.informer import Informer, make_informer
 from merope.kube.leader import (
     OCM_LEADER_TIMES,
     LeaderElector,
@@ -225,9 +225,9 @@ __all__ = [
     "condition_status",
     "find_condition",
     "generation_changed",
-    "informer",
     "is_condition_false",
     "is_condition_true",
+    "make_informer",
     "metadata_or_generation_changed",
     "owner_keys",
     "patch_of",

@@ -45,7 +45,7 @@ _STREAM_SILENCE: Final = 15.0  # seconds without the end of the initial events: 
 
 
 class Informer(Generic[V]):
-    """Follows one resource. Made by ``informer()`` or ``Manager.informer()``; ``run()`` must be running."""
+    """Follows one resource. Made by ``make_informer()`` or ``Manager.informer()``; ``run()`` must be running."""
 
     def __init__(
         self,
@@ -340,7 +340,7 @@ def _version_lost(error: Exception) -> bool:
 
 
 @overload
-def informer(
+def make_informer(
     client: Client,
     kind: type[ObjectT],
     *,
@@ -353,7 +353,7 @@ def informer(
     idle: float = 150.0,
 ) -> Informer[ObjectT]: ...
 @overload
-def informer(
+def make_informer(
     client: Client,
     kind: type[ObjectT],
     *,
@@ -366,7 +366,7 @@ def informer(
     idle: float = 150.0,
 ) -> Informer[P]: ...
 @overload
-def informer(
+def make_informer(
     client: Client,
     kind: ResourceRef,
     *,
@@ -379,7 +379,7 @@ def informer(
     idle: float = 150.0,
 ) -> Informer[Manifest]: ...
 @overload
-def informer(
+def make_informer(
     client: Client,
     kind: ResourceRef,
     *,
@@ -391,7 +391,7 @@ def informer(
     page_size: int = 500,
     idle: float = 150.0,
 ) -> Informer[P]: ...
-def informer(client: Client, kind: type[Object] | ResourceRef, **options: Any) -> Informer[Any]:
+def make_informer(client: Client, kind: type[Object] | ResourceRef, **options: Any) -> Informer[Any]:
     """An informer whose value type follows from kind and projection.
 
     ``namespace`` None: all. ``projection`` makes of each object what is kept instead of it. ``indexes`` are named
