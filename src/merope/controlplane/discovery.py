@@ -6,6 +6,7 @@ one (ETag) gets none.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -180,6 +181,8 @@ def _resource_list(group: str, version: str, resources: Iterable[Resource]) -> O
             entry["shortNames"] = list(resource.short_names)
         if resource.categories:
             entry["categories"] = list(resource.categories)
+        if "list" in resource.verbs:
+            entry["storageVersionHash"] = _storage_version_hash(resource)
         entries.append(entry)
         for sub in sorted(resource.subresources.values(), key=lambda s: s.name):
             entry = {
@@ -201,8 +204,21 @@ def _resource_list(group: str, version: str, resources: Iterable[Resource]) -> O
     }
 
 
+def _storage_version_hash(resource: Resource) -> str:
+    """Tells clients which version is stored without telling it, as the reference computes it."""
+    stored = f"{resource.storage.group}/{resource.storage_version}/{resource.kind}"
+    return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
+
+
 def _kind(gvk: GroupVersionKind) -> Object:
     return {"group": gvk.group, "version": gvk.version, "kind": gvk.kind}
+
+
+def _response_kind(gvk: GroupVersionKind, resource: Resource) -> Object:
+    """The type of answers; built-in resources leave out the group version that they are in, as the reference does."""
+    if resource.builtin and (gvk.group, gvk.version) == (resource.group, resource.version):
+        return {"group": "", "version": "", "kind": gvk.kind}
+    return _kind(gvk)
 
 
 def _aggregated_group(group: str, versions: Mapping[str, Iterable[Resource]]) -> Object:
@@ -222,7 +238,7 @@ def _aggregated_group(group: str, versions: Mapping[str, Iterable[Resource]]) ->
 def _aggregated(resource: Resource) -> Object:
     entry: Object = {
         "resource": resource.plural,
-        "responseKind": _kind(resource.gvk),
+        "responseKind": _response_kind(resource.gvk, resource),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": sorted(resource.verbs),
@@ -233,13 +249,18 @@ def _aggregated(resource: Resource) -> Object:
         entry["categories"] = list(resource.categories)
     if resource.subresources:
         entry["subresources"] = [
-            _aggregated_subresource(sub) for sub in sorted(resource.subresources.values(), key=lambda s: s.name)
+            _aggregated_subresource(sub, resource)
+            for sub in sorted(resource.subresources.values(), key=lambda s: s.name)
         ]
     return entry
 
 
-def _aggregated_subresource(sub: Subresource) -> Object:
-    entry: Object = {"subresource": sub.name, "responseKind": _kind(sub.kind), "verbs": sorted(sub.verbs)}
+def _aggregated_subresource(sub: Subresource, resource: Resource) -> Object:
+    entry: Object = {
+        "subresource": sub.name,
+        "responseKind": _response_kind(sub.kind, resource),
+        "verbs": sorted(sub.verbs),
+    }
     if sub.accepts:
         entry["acceptedTypes"] = [_kind(kind) for kind in sub.accepts]
     return entry

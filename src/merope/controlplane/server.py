@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from merope.controlplane import bootstrap
+from merope.controlplane.apiservices import APIServices
 from merope.controlplane.authn import Authenticator
 from merope.controlplane.authz import Authorizer
 from merope.controlplane.discovery import Discovery
@@ -80,6 +81,7 @@ class Server:
         self.authz = Authorizer(store)
         #: Grows whenever the set of served resources changes.
         self.resources_generation = 0
+        self._followers: list[Callable[[], None]] = []
         self._controllers: list[Controller] = []
         self._checks: dict[str, Check] = {"ping": lambda: "", "etcd": lambda: self.store.failure}
         self.custom = CustomResources(self)
@@ -92,7 +94,7 @@ class Server:
         self._started = False
         self._filters = Filters(self)
         self._builtin_groups = frozenset(group for group, _, _ in self.catalogue.resources)
-        self._controllers += controllers(self)
+        self._controllers += [APIServices(self), *controllers(self)]
         self._running: list[Controller] = []
         self._second = (0, "")
 
@@ -120,6 +122,12 @@ class Server:
     def resources_changed(self) -> None:
         """Tell that the set of served resources has changed."""
         self.resources_generation += 1
+        for callback in self._followers:
+            callback()
+
+    def follow_resources(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called whenever the set of served resources has changed; it must not block."""
+        self._followers.append(callback)
 
     @property
     def version(self) -> Mapping[str, str]:

@@ -99,9 +99,7 @@ class Filters:
         return user
 
     def _authorize(self, user: UserInfo, info: RequestInfo) -> None:
-        wanted = Attributes(
-            user, info.verb, info.group, info.resource, info.subresource, info.namespace, info.name, info.path
-        )
+        wanted = Attributes(user, info.verb, info.group, info.resource, info.subresource, info.namespace, info.name)
         decision = self._server.authz.authorize(wanted)
         if not decision.allowed:
             cause = wanted.denial() + (f": {decision.reason}" if decision.reason else "")

@@ -54,9 +54,9 @@ class NonResourceHandler:
                 self._server.render_metrics(),
             )
         if info.path == "/.well-known/openid-configuration":
-            return json_response(self._server.tokens.discovery(self._server.url))
+            return _cacheable(json_response(self._server.tokens.discovery(self._server.url)))
         if info.path == "/openid/v1/jwks":
-            return json_response(self._server.tokens.key_set(), content_type="application/jwk-set+json")
+            return _cacheable(json_response(self._server.tokens.key_set(), content_type="application/jwk-set+json"))
         return _not_found()
 
     def _paths(self) -> list[str]:
@@ -105,7 +105,7 @@ class NonResourceHandler:
         key = "/".join(segments[1:])
         document = openapi.document(key)
         if document is None:
-            return HttpResponse(404, CIMultiDict({"Content-Type": TEXT}), b"")
+            return HttpResponse(404, CIMultiDict(), b"")
         data: Any
         data, digest = document
         headers = {"Content-Type": JSON, "Vary": "Accept", "ETag": f'"{digest}"'}
@@ -119,6 +119,11 @@ class NonResourceHandler:
         if http.headers.get("If-None-Match") == headers["ETag"]:
             return HttpResponse(304, CIMultiDict(headers), b"")
         return HttpResponse(200, CIMultiDict(headers), data)
+
+
+def _cacheable(response: HttpResponse) -> HttpResponse:
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response
 
 
 def _not_found() -> HttpResponse:

@@ -127,6 +127,11 @@ class Deleter:
         if not request.options.dry_run:
             await self._server.store.delete(resource.storage, request.namespace, request.name, entry)
         if resource.strategy.delete_returns_object:
+            if resource.strategy.graceful:
+                metadata = obj["metadata"]
+                metadata.setdefault("deletionTimestamp", self._server.now())
+                metadata.setdefault("deletionGracePeriodSeconds", 0)
+                return Written(None, obj)
             return Written(None, await self._server.views.fresh(resource, entry))
         details: dict[str, Any] = {"name": entry.name}
         if resource.group:

@@ -60,7 +60,7 @@ async def list_objects(
                 raise ContinuationExpired(fresh) from None
     elif options.match == "Exact" or (version and limit and not options.match):
         if version > store.rv:
-            raise too_large_resource_version(version, store.rv, retry=options.match != "Exact")
+            raise too_large_resource_version(version, store.rv)
         try:
             entries = store.list_at(resource.storage, namespace, version)
         except Expired:

@@ -303,6 +303,11 @@ class Writer:
                 convert=self._converter(resource),
             )
             merged = orjson.loads(orjson.dumps(merged))
+            # Nobody owns the identity of an object, so it may have gone with what its manager applied before.
+            identity = meta.metadata_of(merged)
+            identity["name"] = request.name
+            if resource.namespaced:
+                identity["namespace"] = request.namespace
             try:
                 shaping.shape(request, merged)
             except typed.TypeMismatch as error:
@@ -388,11 +393,9 @@ class Writer:
     async def _release(self, request: Request, entry: Entry, new: Object) -> Written:
         """The last finalizer went: the object goes with it, in the same request."""
         server, resource = self._server, request.resource
-        shown = meta.canonical(new)
         if not request.options.dry_run:
-            final = meta.canonical(dict(await server.views.to_storage(resource, orjson.loads(orjson.dumps(shown)))))
-            await server.store.delete(resource.storage, request.namespace, request.name, entry, final)
-        return Written(None, shown)
+            await server.store.delete(resource.storage, request.namespace, request.name, entry)
+        return Written(None, meta.canonical(new))
 
     async def _admit(self, request: Request, operation: Any, obj: Object, old: Object | None) -> Object:
         server = self._server
@@ -411,9 +414,13 @@ class Writer:
 
     def own(self, request: Request, live: Object | None, obj: Object) -> None:
         resource = request.resource
+        before = live
+        if before is None and resource.builtin:
+            # What Kubernetes prints of an object without content was not set by anybody.
+            before = self._server.catalogue.shapes.zero(resource.schema_name)
         fieldmanager.update(
             resource.node,
-            live,
+            before,
             obj,
             manager=request.options.field_manager,
             api_version=resource.api_version,
