@@ -144,13 +144,23 @@ class StateLock:
             self._fd = -1
 
 
+def sync(descriptor: int) -> None:
+    """Make what was written to a file or directory survive a power loss."""
+    if sys.platform == "darwin":
+        # A plain fsync leaves data in the drive's own cache there; file systems that know no better refuse this one.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_directory(path: Path) -> None:
     """Make the creation or renaming of files in ``path`` survive a power loss."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        sync(descriptor)
     finally:
-        os.close(fd)
+        os.close(descriptor)
 
 
 class Database:
@@ -216,7 +226,6 @@ class Database:
         self._run("PRAGMA journal_size_limit=67108864")
         self._run("PRAGMA temp_store=MEMORY")
         if sys.platform == "darwin":
-            # A plain fsync leaves data in the drive's own cache there.
             self._run("PRAGMA fullfsync=1")
             self._run("PRAGMA checkpoint_fullfsync=1")
         self._set_synchronous(full=True)

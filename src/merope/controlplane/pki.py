@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from merope.controlplane.persistence import sync_directory
+from merope.controlplane.persistence import sync, sync_directory
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -102,7 +102,7 @@ def write_private(path: Path, content: bytes) -> None:
             os.fchmod(fd, 0o600)
             with open(fd, "wb", closefd=False) as file:
                 file.write(content)
-            os.fsync(fd)
+            sync(fd)
         finally:
             os.close(fd)
         temporary.rename(path)
@@ -366,6 +366,9 @@ class Pki:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=self.ca_pem.decode())
         context.set_alpn_protocols(["http/1.1"])
+        # A resumed session would skip the check whether the client's certificate is still valid.
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = 0
         self.load_serving(context)
         return context
 

@@ -145,6 +145,8 @@ class Instance:
             store = Store(self.directory / "store.db", durability=self._options.durability)
             await store.open()
             self._store = store
+            for problem in store.problems():
+                log.warning("%s: %s", self.name, problem)
             listening = self._socket = self._take_port()
             names = [host for host in (self._options.bind,) if not _is_wildcard(host)]
             self._pki = Pki(self.directory / "pki", name=self.name, names=names)
@@ -177,7 +179,11 @@ class Instance:
             self._connections = None
         if self._server is not None:
             server, self._server = self._server, None
-            await server.stop()
+            try:
+                async with asyncio.timeout(GRACE):
+                    await server.stop()
+            except TimeoutError:
+                log.warning("%s: not everything stopped within %g s", self.name, GRACE)
         if self._store is not None:
             store, self._store = self._store, None
             await store.close()

@@ -17,6 +17,7 @@ are unique for ever in both file modes (see ``persistence``).
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -56,8 +57,12 @@ __all__ = [
     "Watcher",
 ]
 
-#: Writes committed, and changes published, in one step.
+log = logging.getLogger(__name__)
+
+#: Writes committed together at most.
 BATCH: Final = 256
+#: Seconds of showing changes after which other tasks get their turn.
+PUBLISH_SECONDS: Final = 0.005
 #: Seconds until a relaxed write is handed to the disk.
 RELAXED_DELAY: Final = 0.05
 #: Seconds between attempts to write again after the disk was full.
@@ -198,6 +203,9 @@ class Store:
         self._queue: deque[_Write] = deque()
         self._flush_scheduled = False
         self._batch: list[_Write] = []
+        # What is committed and not yet shown, because showing takes longer than a turn of the loop may.
+        self._committed: deque[_Write] = deque()
+        self._publish_scheduled = False
         self._unsaved: dict[str, Row] = {}
         self._saving = False
         self._save_timer: asyncio.TimerHandle | None = None
@@ -259,7 +267,7 @@ class Store:
             if timer is not None:
                 timer.cancel()
         self._save_timer = self._retry_timer = None
-        while self._queue or self._batch or self._saving:
+        while self._busy:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
         self.end_watches(reason="shutdown")
@@ -433,7 +441,8 @@ class Store:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        if self._batch or not self._queue:
+        durable = self.durability is Durability.DURABLE
+        if self._batch or not self._queue or (self._committed and not durable):
             return
         relaxed = self.durability is Durability.RELAXED
         size = min(BATCH, len(self._queue))
@@ -442,7 +451,7 @@ class Store:
             self._save(raise_ceiling=True)
             return
         batch = [self._queue.popleft() for _ in range(size)]
-        if self.durability is Durability.DURABLE:
+        if durable:
             self._batch = batch
             self._submit(_rows(batch), self._batch_written)
             return
@@ -450,8 +459,8 @@ class Store:
             self._unsaved.update(_rows(batch))
             if self._save_timer is None and not self._saving and not self._closing:
                 self._save_timer = asyncio.get_running_loop().call_later(RELAXED_DELAY, self._save)
-        self._publish(batch)
-        self._settle()
+        self._committed.extend(batch)
+        self._publish()
 
     def _submit(self, rows: dict[str, Row], done: Callable[[None, BaseException | None], None]) -> None:
         writer, database = self._writer, self._database
@@ -470,10 +479,12 @@ class Store:
     def _batch_written(self, _: None, error: BaseException | None) -> None:
         batch, self._batch = self._batch, []
         if error is None:
-            self._publish(batch)
+            self._committed.extend(batch)
         else:
             self._fail(error, batch)
+        # The disk begins with the next batch while this one is shown.
         self._settle()
+        self._publish()
 
     def _save(self, *, raise_ceiling: bool = False) -> None:
         """Hand relaxed writes to the disk, and the reservation of further versions where that is due."""
@@ -502,15 +513,24 @@ class Store:
             if not self._flush_scheduled and not self._batch:
                 self._flush_scheduled = True
                 asyncio.get_running_loop().call_soon(self._flush)
-        elif not self._batch and not self._saving and self._idle is not None and not self._idle.done():
+        elif not self._busy and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    @property
+    def _busy(self) -> bool:
+        return bool(self._queue or self._batch or self._saving or self._committed)
+
     def _fail(self, error: BaseException, batch: Iterable[_Write]) -> None:
-        """The disk failed: nothing that is not visible will ever be, and no more writes are taken."""
+        """The disk failed: nothing that is not committed will ever be visible, and no more writes are taken."""
+        if self._failure is None:
+            log.error("%s: writes are refused: %s", self._path, error or repr(error))
         self._failure = error
         failed = [*batch, *self._queue]
         self._queue.clear()
         self._heads.clear()
+        for write in self._committed:
+            change = write.change
+            self._heads[change.entry.key] = (change.rv, None if change.type == DELETED else change.entry)
         for write in failed:
             if not write.future.done():
                 write.future.set_exception(
@@ -534,6 +554,7 @@ class Store:
             if error is None:
                 self._ceiling = ceiling
                 self._failure = None
+                log.info("%s: writes are taken again", self._path)
             else:
                 self._unsaved = rows
                 self._fail(error, [])
@@ -543,9 +564,14 @@ class Store:
 
     # --- becoming visible -----------------------------------------------------------------------------------------
 
-    def _publish(self, batch: Sequence[_Write]) -> None:
+    def _publish(self) -> None:
+        """Show what is committed, in order; where that takes long, go on in another turn of the loop."""
+        self._publish_scheduled = False
         now = self._clock()
-        for write in batch:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PUBLISH_SECONDS
+        while self._committed:
+            write = self._committed.popleft()
             change = write.change
             change.at = now
             self._install(change)
@@ -554,8 +580,15 @@ class Store:
             self._tell(change)
             if not write.future.done():
                 write.future.set_result(change.entry)
+            if loop.time() > until:
+                break
         if self._waiters:
             self._wake_waiters()
+        if not self._committed:
+            self._settle()
+        elif not self._publish_scheduled:
+            self._publish_scheduled = True
+            loop.call_soon(self._publish)
 
     def _install(self, change: Change) -> None:
         entry, previous = change.entry, change.previous

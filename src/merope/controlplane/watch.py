@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from merope.controlplane.entry import ADDED, EVERYTHING, Change, Entry, EventType, Selection
 
@@ -198,8 +198,27 @@ class EventEncoder:
         return self._encode(ADDED, entry)
 
 
+class Source(Protocol):
+    """What ``stream`` needs of a watcher; also what stands before one, to prepare its changes."""
+
+    initial: Sequence[Entry]
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def rv(self) -> int: ...
+
+    @property
+    def closed(self) -> str: ...
+
+    async def batch(self, timeout: float | None = None) -> list[Change]: ...
+
+    def close(self, reason: str = "done") -> None: ...
+
+
 async def stream(
-    watcher: Watcher,
+    watcher: Source,
     encoder: EventEncoder,
     write: Callable[[bytes], Awaitable[None]],
     *,

@@ -428,6 +428,33 @@ async def test_a_failed_sync_shows_nothing_and_stops_writes_for_good(tmp_path: P
     await store.close()
 
 
+async def test_what_is_on_disk_is_shown_although_the_next_batch_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merope.controlplane.store.PUBLISH_SECONDS", 0.0)
+    monkeypatch.setattr("merope.controlplane.store.BATCH", 5)
+    machine = Machine(tmp_path, 1)
+    store = machine.store()
+    await store.open()
+    shown: list[str] = []
+
+    def show(change: Change) -> None:
+        shown.append(change.entry.name)
+        machine.disk.failing_sync = True
+
+    store.subscribe(show)
+    futures = [store.begin_put(WORKS, "c1", f"w{number}", work(f"w{number}"), None) for number in range(15)]
+    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    await store.close()
+
+    good = [outcome.name for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert shown == good == [entry.name for entry in store.list(WORKS)]
+    assert 5 <= len(good) < 15
+    assert len(good) % 5 == 0
+    for number in range(15):
+        assert store.head(WORKS, "c1", f"w{number}") is store.get(WORKS, "c1", f"w{number}")
+
+
 async def test_a_write_that_builds_on_a_failed_one_fails_with_it(tmp_path: Path) -> None:
     machine = Machine(tmp_path, 1)
     store = machine.store()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -205,6 +206,28 @@ async def test_subscribers_hear_changes_in_version_order_although_they_write_the
     end()
     await put(store, "c")
     assert ("second", 6) not in order
+
+
+async def test_showing_a_batch_to_many_lets_others_run_in_between(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merope.controlplane.store.PUBLISH_SECONDS", 0.0)
+    seen: list[int] = []
+    turns: list[int] = []
+    store.subscribe(lambda change: seen.append(change.rv))
+    futures = [store.begin_put(WORKS, "c1", f"w{number}", work(f"w{number}"), None) for number in range(20)]
+
+    while not futures[-1].done():
+        await asyncio.sleep(0)
+        turns.append(len(seen))
+        assert store.count(WORKS) == len(seen)
+        assert len(seen) == 0 or store.rv == seen[-1]
+
+    assert seen == list(range(2, 22))
+    assert max(after - before for before, after in itertools.pairwise(turns)) <= 2
+    later = store.begin_put(WORKS, "c1", "last", work("last"), None)
+    await store.close()
+    assert (await later).rv == 22
 
 
 async def test_a_failing_subscriber_is_reported_and_harms_nobody(store: Store) -> None:
