@@ -1,6 +1,8 @@
 """CEL rules when a definition is written: they must compile, ask for old values only where there are any, and be cheap.
 
-The cost is estimated from the size limits that the schema declares, times how often the node may occur in an object.
+The cost is estimated from the size limits that the schema declares, times how often the node may occur in an object:
+the product of the limits of the lists and maps around it, or, where one of these has no limit, as often as its smallest
+value fits into a request.
 """
 
 from __future__ import annotations
@@ -49,8 +51,12 @@ def rule_complaints(schema: Schema, path: str) -> list[FieldError]:
     return check.errors
 
 
-def _walk(schema: Schema, path: str, times: int, uncorrelated: str, check: _Check, *, root: bool = False) -> None:
-    """``times``: how often the node may occur; ``uncorrelated``: the place below which there are no old values."""
+def _walk(
+    schema: Schema, path: str, times: int | None, uncorrelated: str, check: _Check, *, root: bool = False
+) -> None:
+    """``times``: how often the node may occur, None where no limit says; ``uncorrelated``: the place below which there
+    are no old values.
+    """
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         _rule(schema, rule, f"{path}.x-kubernetes-validations[{index}]", times, uncorrelated, check, root=root)
     for position, branch in enumerate(schema.get("allOf") or ()):
@@ -63,22 +69,35 @@ def _walk(schema: Schema, path: str, times: int, uncorrelated: str, check: _Chec
         _walk(child, f"{path}.properties[{name}]", times, below, check)
     additional = schema.get("additionalProperties")
     if isinstance(additional, Mapping):
-        many = min(times * cel.max_occurrences(schema), _UNBOUNDED)
+        many = _times(times, schema.get("maxProperties"))
         _walk(additional, f"{path}.additionalProperties", many, below, check)
     items = schema.get("items")
     if isinstance(items, Mapping):
-        many = min(times * cel.max_occurrences(schema), _UNBOUNDED)
+        many = _times(times, schema.get("maxItems"))
         below = uncorrelated or ("" if schema.get("x-kubernetes-list-type") == "map" else path)
         _walk(items, f"{path}.items", many, below, check)
 
 
+def _times(around: int | None, limit: int | None) -> int | None:
+    return None if around is None or limit is None else min(around * max(0, limit), _UNBOUNDED)
+
+
 def _rule(
-    schema: Schema, rule: Mapping[str, Any], path: str, times: int, uncorrelated: str, check: _Check, *, root: bool
+    schema: Schema,
+    rule: Mapping[str, Any],
+    path: str,
+    times: int | None,
+    uncorrelated: str,
+    check: _Check,
+    *,
+    root: bool,
 ) -> None:
     errors = _form(schema, rule, path)
     check.errors += errors
     if not str(rule.get("rule") or "").strip():
         return
+    if times is None:
+        times = cel.most_in_request(schema)
     optional = bool(rule.get("optionalOldSelf"))
     environment = cel.Environment.for_schema(schema, old_self="optional" if optional else True, root=root)
     try:

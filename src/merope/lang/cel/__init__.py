@@ -15,7 +15,7 @@ functions are in `library`.
 
 from .environment import DEFAULT_BUDGET, Environment, Program, ResultTypeError
 from .errors import CelError, CompileError, CostExceeded, EvaluationError
-from .estimate import CRD_LIMIT, RULE_LIMIT, max_occurrences
+from .estimate import CRD_LIMIT, RULE_LIMIT, most_in_request
 from .functions import Function, parse_type
 from .schema import escape, schema_type, unescape
 from .types import (
@@ -87,7 +87,7 @@ __all__ = [
     "escape",
     "list_of",
     "map_of",
-    "max_occurrences",
+    "most_in_request",
     "opaque",
     "optional_of",
     "parse_type",
