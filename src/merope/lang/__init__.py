@@ -1,1 +1,1 @@
-"""The small languages of Kubernetes and OCM, as pure functions: CEL, JSONPath, selectors, quantities, patches, Go's JSON."""
+"""The small languages of Kubernetes and OCM, pure: CEL, JSONPath, selectors, quantities, patches, Go's JSON."""

@@ -1,1 +1,1 @@
-"""What capabilities and add-on authors share: cluster sets, decisions, client-certificate credentials, serving webhooks."""
+"""What capabilities and add-on authors share: cluster sets, decisions, client certificates, serving webhooks."""
