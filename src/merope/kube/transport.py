@@ -18,6 +18,7 @@ import logging
 import socket
 import ssl
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
@@ -223,11 +224,12 @@ class _Pool:
         self._context = context
         self._server_name = server_name
         self._proxy: URL | None = None
-        self._proxy_auth: aiohttp.BasicAuth | None = None
+        self._proxy_headers: dict[str, str] | None = None
         if proxy is not None:
             url = URL(proxy)
             if url.user is not None:
-                self._proxy_auth = aiohttp.BasicAuth(url.user, url.password or "")
+                pair = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+                self._proxy_headers = {"Proxy-Authorization": f"Basic {pair}"}
             self._proxy = url.with_user(None)
         self._connector = aiohttp.TCPConnector(
             ssl=context if context is not None else False,
@@ -274,7 +276,7 @@ class _Pool:
                 data=body,
                 timeout=limits,
                 proxy=self._proxy,
-                proxy_auth=self._proxy_auth,
+                proxy_headers=self._proxy_headers,
                 server_hostname=self._server_name,
                 allow_redirects=False,
             )

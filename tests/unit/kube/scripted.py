@@ -173,3 +173,10 @@ async def serve(server: Server, *, port: int = 0, context: ssl.SSLContext | None
         yield server
     finally:
         await runner.cleanup()
+
+
+async def until(condition: Callable[[], object], timeout: float = 10) -> None:
+    """Waits for something that has no event of its own to wait for."""
+    async with asyncio.timeout(timeout):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

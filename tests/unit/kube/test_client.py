@@ -29,7 +29,19 @@ from merope.kube import (
     TooManyRequests,
     Unauthorized,
 )
-from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, hang_up, listing, refusal, serve
+from unit.kube.scripted import (
+    Server,
+    Stream,
+    bookmark,
+    configmap,
+    document,
+    event,
+    hang_up,
+    listing,
+    refusal,
+    serve,
+    until,
+)
 
 CM = CORE["ConfigMap"]
 ONE = "/api/v1/namespaces/ns/configmaps/a"
@@ -221,8 +233,7 @@ async def test_a_create_is_retried_where_the_connection_could_not_be_made():
         port = int(probe.url.rpartition(":")[2])
     async with Client(ClientConfig(server=f"http://127.0.0.1:{port}")) as client:
         creating = asyncio.create_task(client.create(CM, configmap("a", "")))
-        while client.requests_total < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: client.requests_total >= 2)
 
         async with serve(late, port=port):
             assert await creating == configmap("a", 1)
@@ -293,9 +304,12 @@ async def test_an_error_event_raises_after_the_events_before_it(server, client):
     stream.send(event("ADDED", configmap("a", 1)) + event("ERROR", expired))
     seen = []
 
-    with pytest.raises(Expired, match="too old"):
+    async def follow() -> None:
         async for one in client.watch(CM, "ns", resource_version="1"):
             seen.append(one)
+
+    with pytest.raises(Expired, match="too old"):
+        await follow()
 
     assert len(seen) == 1
 

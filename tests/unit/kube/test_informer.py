@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from merope.kube import CORE, Client, ClientConfig, Informer, ObjectKey
-from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, listing, refusal, serve
+from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, listing, refusal, serve, until
 
 CM = CORE["ConfigMap"]
 ALL = "/api/v1/namespaces/ns/configmaps"
@@ -41,10 +41,7 @@ class Following:
         self.changes.append((kind, change.key.name, change.current.resource_version))
         self._changed.set()
 
-    async def until(self, condition, timeout: float = 10) -> None:
-        async with asyncio.timeout(timeout):
-            while not condition():
-                await asyncio.sleep(0.005)
+    until = staticmethod(until)
 
     @property
     def objects(self) -> dict[str, str]:
