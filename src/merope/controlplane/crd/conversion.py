@@ -1,23 +1,30 @@
 """Objects of a custom resource from one of its versions to another.
 
 With the strategy None only the apiVersion changes, and what the other version's schema does not declare is lost; its
-defaults are not filled in (they are on objects that are stored in it). Webhooks are asked over TLS.
+defaults are not filled in (they are on objects that are stored in it). With the strategy Webhook a server is asked
+over TLS; what it answers may differ in everything but the identity of the object and the metadata that others rely on.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from merope.controlplane.crd import structural
+from merope.controlplane.crd import embedded, structural
 from merope.controlplane.crd.schemas import CompiledSchema
+from merope.controlplane.crd.webhook import CallFailed
 from merope.controlplane.errors import ApiError, internal
+from merope.controlplane.registry import typed
 from merope.controlplane.resource import Object
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
+
+_IDENTITY: Final = ("name", "namespace", "uid")
+_REVIEWS: Final = ("v1", "v1beta1")
 
 
 class Converter:
@@ -32,19 +39,36 @@ class Converter:
         )
 
     def convert(self, obj: Object, api_version: str) -> Object | Awaitable[Object]:
-        """``obj`` in another version; ``obj`` itself is left as it is."""
-        if self._webhook is not None:
-            return self._ask(obj, api_version)
-        return relabel(obj, api_version, self._target(api_version))
-
-    def _target(self, api_version: str) -> CompiledSchema:
-        found = self._schemas.get(api_version.rpartition("/")[2])
-        if found is None:
+        """``obj`` in another version; ``obj`` itself is left as it is. An awaitable where a webhook is asked."""
+        target = self._schemas.get(api_version.rpartition("/")[2])
+        if target is None:
             raise internal(f"request to convert CR to an invalid version: {api_version}")
-        return found
+        if self._webhook is not None:
+            return self._ask(self._webhook, obj, api_version, target)
+        return relabel(obj, api_version, target)
 
-    async def _ask(self, obj: Object, api_version: str) -> Object:
-        raise ApiError(500, "InternalError", f"conversion webhook for {obj['apiVersion']}, Kind={obj['kind']} failed")
+    async def _ask(self, webhook: Mapping[str, Any], obj: Object, api_version: str, target: CompiledSchema) -> Object:
+        request_uid = str(uuid.uuid4())
+        accepted = webhook.get("conversionReviewVersions") or ()
+        version = next((version for version in accepted if version in _REVIEWS), "v1")
+        review = {
+            "kind": "ConversionReview",
+            "apiVersion": f"apiextensions.k8s.io/{version}",
+            "request": {"uid": request_uid, "desiredAPIVersion": api_version, "objects": [obj]},
+        }
+        try:
+            answer = await self._server.custom.webhooks.post(webhook.get("clientConfig") or {}, review)
+            converted = checked_response(answer, request_uid, [obj], api_version)[0]
+        except CallFailed as error:
+            about = f"{obj['apiVersion']}, Kind={obj['kind']}"
+            raise ApiError(500, "", f"conversion webhook for {about} failed: {error}") from error
+        try:
+            embedded.coerce(target.full, target.object_meta, converted)
+        except typed.TypeMismatch as error:
+            about = f"{obj['apiVersion']}, Kind={obj['kind']}"
+            raise ApiError(500, "", f"conversion webhook for {about} failed: {error}") from error
+        structural.clean(target.full, converted)
+        return converted
 
 
 def relabel(obj: Object, api_version: str, target: CompiledSchema) -> Object:
@@ -53,3 +77,50 @@ def relabel(obj: Object, api_version: str, target: CompiledSchema) -> Object:
     converted["apiVersion"] = api_version
     structural.clean(target.full, converted)
     return converted  # type: ignore[no-any-return]
+
+
+def checked_response(answer: Any, request_uid: str, sent: list[Object], api_version: str) -> list[Object]:
+    """The objects of a ConversionReview's response, with the metadata that a conversion may not touch put back.
+
+    Raises CallFailed where the answer is not one to the request.
+    """
+    response = answer.get("response") if isinstance(answer, Mapping) else None
+    if not isinstance(response, Mapping):
+        raise CallFailed("the answer is no ConversionReview with a response")
+    if response.get("uid") != request_uid:
+        raise CallFailed(f'expected response.uid="{request_uid}", got "{response.get("uid") or ""}"')
+    result = response.get("result") or {}
+    if result.get("status") != "Success":
+        raise CallFailed(result.get("message") or f"status {result.get('status') or 'missing'} without a message")
+    converted = response.get("convertedObjects") or []
+    if len(converted) != len(sent):
+        raise CallFailed(f"{len(sent)} objects were expected, {len(converted)} came back")
+    pairs = zip(sent, converted, strict=True)
+    return [_checked(after, before, api_version, index) for index, (before, after) in enumerate(pairs)]
+
+
+def _checked(after: Any, before: Object, api_version: str, index: int) -> Object:
+    if not isinstance(after, dict):
+        raise CallFailed(f"converted object {index} is no object")
+    if after.get("apiVersion") != api_version:
+        raise CallFailed(f"converted object {index} is of {after.get('apiVersion')}, expected {api_version}")
+    if after.get("kind") != before["kind"]:
+        raise CallFailed(f"converted object {index} is a {after.get('kind')}, expected a {before['kind']}")
+    metadata = after.get("metadata")
+    if not isinstance(metadata, dict):
+        raise CallFailed(f"converted object {index} has no metadata")
+    kept = dict(before["metadata"])
+    for key in _IDENTITY:
+        if (metadata.get(key) or "") != (kept.get(key) or ""):
+            raise CallFailed(f"converted object {index} has another metadata.{key}: {metadata.get(key)}")
+    for key in ("labels", "annotations"):
+        changed = metadata.get(key)
+        if changed is not None and not (
+            isinstance(changed, dict) and all(isinstance(value, str) for value in changed.values())
+        ):
+            raise CallFailed(f"converted object {index} has {key} that are no map of texts")
+        if changed:
+            kept[key] = changed
+        else:
+            kept.pop(key, None)
+    return {**after, "metadata": kept}

@@ -17,6 +17,7 @@ from merope.controlplane.crd.naming import ESTABLISHED, TERMINATING, is_true
 from merope.controlplane.crd.scale import ScalePaths
 from merope.controlplane.crd.schemas import CompiledSchema, cache_of
 from merope.controlplane.crd.strategy import CustomStrategy, DefaultingStrategy
+from merope.controlplane.crd.webhook import ConversionWebhooks
 from merope.controlplane.entry import Change, Entry
 from merope.controlplane.resource import GroupResource, GroupVersionKind, Object, Resource, Subresource
 
@@ -67,6 +68,8 @@ class CustomResources:
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._by_definition: dict[str, tuple[Resource, ...]] = {}
         self._lifecycle = Lifecycle(server)
+        #: How objects are converted where the definition names a webhook.
+        self.webhooks = ConversionWebhooks(server.store)
         self._unsubscribe: Callable[[], None] | None = None
 
     def resources(self) -> Iterable[Resource]:
@@ -91,6 +94,7 @@ class CustomResources:
             self._unsubscribe()
             self._unsubscribe = None
         await self._lifecycle.stop()
+        await self.webhooks.close()
 
     # --- from definitions to resources -----------------------------------------------------------------------------
 
