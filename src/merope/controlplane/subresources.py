@@ -82,10 +82,11 @@ def read_scale(resource: Resource, obj: Object) -> Object:
 
 def _scale_paths(resource: Resource) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Where the wanted replicas, the actual ones and the selector are in an object."""
-    declared = getattr(resource.strategy, "scale", None)
-    if declared is not None:
-        return declared.spec_replicas, declared.status_replicas, declared.label_selector
-    return ("spec", "replicas"), ("status", "replicas"), ("spec", "selector")
+    declared = getattr(resource.strategy, "scale_paths", None)
+    if declared is None:
+        return ("spec", "replicas"), ("status", "replicas"), ("spec", "selector")
+    spec, status, selector = (tuple(part for part in path.split(".") if part) for path in declared)
+    return spec, status, selector
 
 
 def _dotted(path: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 _ACCEPTED: Final = f"{JSON}, {YAML}, {PROTOBUF}"
 _META_VERSIONS: Final = ("v1", "v1beta1")
+_FORMS: Final = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,16 @@ def clauses(accept: str) -> tuple[Clause, ...]:
 
 
 @lru_cache(maxsize=1024)
-def negotiate(accept: str, *, builtin: bool, form: str) -> Output:
+def negotiate(accept: str, *, builtin: bool, form: str, go_type: str = "") -> Output:
     """The first form in ``accept`` that can be served; 406 where none can.
 
     ``form`` is ``object`` (get and writes), ``list``, ``watch``, or ``plain`` where tables and metadata are not
-    offered.
+    offered. ``go_type`` names the answer's type as complaints show it.
     """
     if not accept.strip():
         return PLAIN
     known_media = False
+    misfit = ""
     for clause in clauses(accept):
         media = clause.media
         known_media = known_media or media in (JSON, YAML, PROTOBUF, "*/*")
@@ -97,8 +99,13 @@ def negotiate(accept: str, *, builtin: bool, form: str) -> Output:
         if form == "plain" or clause.params.get("g") != "meta.k8s.io" or version not in _META_VERSIONS:
             continue
         if not _form_fits(kind, form):
+            if kind in _FORMS:
+                misfit = kind
             continue
         return Output(yaml, kind, version)
+    if misfit:
+        what = "a list" if form == "list" else "not a list"
+        raise not_acceptable(f"you requested {misfit}, but the requested object is {what} ({go_type})")
     if builtin and not known_media:
         offered = _ACCEPTED
         if form in ("list", "watch"):

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict
 
-from merope.controlplane.errors import method_not_allowed
+from merope.controlplane.errors import method_not_allowed, not_acceptable
 from merope.controlplane.http import health
 from merope.controlplane.http.message import JSON, TEXT, HttpRequest, HttpResponse, json_response, text_response
+from merope.controlplane.http.negotiation import clauses
 from merope.controlplane.http.requestinfo import RequestInfo
 from merope.controlplane.resource import UserInfo
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _YEAR: Final = 365 * 24 * 3600
 _V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_KEY_SET: Final = "application/jwk-set+json"
 _HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 
 
@@ -56,7 +58,8 @@ class NonResourceHandler:
         if info.path == "/.well-known/openid-configuration":
             return _cacheable(json_response(self._server.tokens.discovery(self._server.url)))
         if info.path == "/openid/v1/jwks":
-            return _cacheable(json_response(self._server.tokens.key_set(), content_type="application/jwk-set+json"))
+            _check_accepts(http, _KEY_SET)
+            return _cacheable(json_response(self._server.tokens.key_set(), content_type=_KEY_SET))
         return _not_found()
 
     def _paths(self) -> list[str]:
@@ -119,6 +122,13 @@ class NonResourceHandler:
         if http.headers.get("If-None-Match") == headers["ETag"]:
             return HttpResponse(304, CIMultiDict(headers), b"")
         return HttpResponse(200, CIMultiDict(headers), data)
+
+
+def _check_accepts(http: HttpRequest, media: str) -> None:
+    """406 for a client that does not take the only form there is."""
+    accept = http.headers.get("Accept", "")
+    if accept and not any(clause.media in (media, "*/*", "application/*") for clause in clauses(accept)):
+        raise not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {media}", {})
 
 
 def _cacheable(response: HttpResponse) -> HttpResponse:

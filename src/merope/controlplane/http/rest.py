@@ -116,7 +116,11 @@ class RestHandler:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def _output(self, http: HttpRequest, resource: Resource, form: str) -> Output:
-        return negotiation.negotiate(http.headers.get("Accept", ""), builtin=resource.builtin, form=form)
+        kind = resource.list_kind if form == "list" else resource.kind
+        internal = f"*{resource.group.partition('.')[0] or 'core'}.{kind}"
+        go_type = internal if resource.builtin else "*unstructured.Unstructured" + ("List" if form == "list" else "")
+        accept = http.headers.get("Accept", "")
+        return negotiation.negotiate(accept, builtin=resource.builtin, form=form, go_type=go_type)
 
     @staticmethod
     def _include(http: HttpRequest) -> str:

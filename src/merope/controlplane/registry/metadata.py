@@ -29,6 +29,24 @@ _GENERATED_SUFFIX: Final = 5
 #: No vowels and nothing that looks like another character: generated names spell no words.
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _SERVER_OWNED: Final = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+#: ObjectMeta's members as they are declared.
+_ORDER: Final = (
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
 _MANAGER_LIMIT: Final = 128
 _SUBRESOURCE_LIMIT: Final = 256
 
@@ -42,9 +60,20 @@ def metadata_of(obj: Object) -> dict[str, Any]:
 
 
 def canonical(obj: Object) -> Object:
-    """``obj`` in the order that objects are stored in: apiVersion, kind, metadata, then the rest as it came."""
-    out: Object = {"apiVersion": obj.pop("apiVersion"), "kind": obj.pop("kind"), "metadata": obj.pop("metadata")}
-    out.update(obj)
+    """``obj`` in the order that objects are stored in: apiVersion, kind, metadata, then the rest as it came.
+
+    Metadata is in the order in which Kubernetes prints it. The result shares with ``obj``.
+    """
+    metadata = obj["metadata"]
+    # The store fills in the version: its place is taken here.
+    ordered = {key: metadata.get(key, "") for key in _ORDER if key in metadata or key == "resourceVersion"}
+    for key in metadata:
+        if key not in ordered:
+            ordered[key] = metadata[key]
+    out: Object = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": ordered}
+    for key in obj:
+        if key not in out:
+            out[key] = obj[key]
     return out
 
 

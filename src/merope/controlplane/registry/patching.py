@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
 from merope.controlplane.errors import ApiError, bad_request, invalid, invalid_value
 from merope.controlplane.http import bodies, yamlbody
 from merope.controlplane.http.negotiation import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from merope.controlplane.resource import Object, Request
-from merope.lang import gojson, jsonpatch, mergepatch
+from merope.lang import jsonpatch, mergepatch
 from merope.lang.schema import Node
 
 _OPERATIONS_LIMIT: Final = 10_000
@@ -87,14 +89,18 @@ def _decode_apply(data: bytes, *, strict: bool) -> Patch:
             value, duplicates = yamlbody.load(data)
             value = bodies.normalize_numbers(value)
     except ValueError as error:
-        raise bad_request(f"error decoding YAML: {error}") from None
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
     if duplicates and strict:
         listed = "\n".join(f"  {text}" for text in duplicates)
         raise bad_request(
             f"error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n{listed}"
         )
     if not isinstance(value, dict):
-        raise bad_request("error decoding YAML: the applied configuration is no object")
+        found = _GO_NAMES.get(type(value), "null")
+        raise bad_request(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: "
+            f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        )
     return Patch(APPLY_PATCH, value)
 
 
@@ -130,8 +136,16 @@ def apply(patch: Patch, live: Object, node: Node) -> Object:
 
 def undecodable(patch: Patch, result: Object, problem: str) -> ApiError:
     """422 for a patch whose result is not an object of the kind."""
-    shown = gojson.dumps(result).decode() if patch.media in (JSON_PATCH, MERGE_PATCH) else go_syntax(patch.value)
+    shown = _shown(result) if patch.media in (JSON_PATCH, MERGE_PATCH) else go_syntax(patch.value)
     return invalid("", "", "", [invalid_value("patch", shown, problem)])
+
+
+def _shown(result: Object) -> str:
+    """A patched object as the reference quotes it: members of the object sorted, what is below as it was."""
+    text = orjson.dumps(dict(sorted(result.items()))).decode()
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
 
 
 def go_syntax(value: Any) -> str:
@@ -164,8 +178,8 @@ def check_configuration(request: Request, config: Object) -> None:
     if request.subresource in request.resource.subresources and request.subresource != "status":
         expected = request.resource.subresources[request.subresource].kind
     api_version, kind = config.get("apiVersion") or "", config.get("kind") or ""
-    if not isinstance(api_version, str) or not isinstance(kind, str) or not kind:
-        raise bad_request(f"error decoding YAML: Object 'Kind' is missing in '{gojson.dumps(config).decode()}'")
+    if not isinstance(api_version, str) or not isinstance(kind, str):
+        raise bad_request("error decoding YAML: apiVersion and kind must be text")
     group, _, version = api_version.rpartition("/")
     if (group, kind) != (expected.group, expected.kind) or version != expected.version:
         raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")

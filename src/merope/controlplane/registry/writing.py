@@ -125,10 +125,9 @@ class Writer:
         if request.options.dry_run:
             if server.store.head(resource.storage, request.namespace, name) is not None:
                 raise already_exists(resource.group, resource.plural, name)
-            stored["metadata"].pop("resourceVersion", None)
-            return Written(
-                None, meta.canonical(await server.views.convert(resource, stored, resource.api_version)), True
-            )
+            shown = meta.canonical(await server.views.convert(resource, stored, resource.api_version))
+            del shown["metadata"]["resourceVersion"]
+            return Written(None, shown, True)
         try:
             entry = await server.store.put(resource.storage, request.namespace, name, stored, None)
         except Conflict:

@@ -60,9 +60,6 @@ class Shapes:
                 self._descend(step, value)
             if step.drop and not value and obj[step.name] is value:
                 del obj[step.name]
-            elif value == [] and step.zero is not None:
-                # The reference stores these kinds in a form that does not tell an empty list from none.
-                obj[step.name] = step.zero()
 
     def _descend(self, step: _Step, value: Any) -> None:
         if step.inside == "list" and isinstance(value, list):
