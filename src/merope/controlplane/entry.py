@@ -8,6 +8,7 @@ its bytes.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Literal
@@ -156,7 +157,8 @@ class Entry:
         if found.owner_references:
             entry.owners = tuple(owner.uid for owner in found.owner_references)
         if found.finalizers:
-            entry.finalizers = tuple(found.finalizers)
+            # Few different ones, each of which thousands of objects carry.
+            entry.finalizers = tuple(map(sys.intern, found.finalizers))
         entry.deleting = found.deletion_timestamp is not None
         return entry
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -95,11 +96,6 @@ class _Write:
 def _row_key(key: Key) -> str:
     storage, namespace, name = key
     return f"{storage.group}/{storage.plural}/{namespace}/{name}"
-
-
-def _parse_row_key(text: str) -> Key:
-    group, plural, namespace, name = text.split("/", 3)
-    return (GroupResource(group, plural), namespace, name)
 
 
 class _Shelf:
@@ -218,6 +214,7 @@ class Store:
         # Readers.
         self._subscribers: dict[GroupResource | None, tuple[Subscriber, ...]] = {}
         self._watchers: dict[GroupResource, dict[tuple[str, str], dict[Watcher, None]]] = {}
+        self._watches_ended = False
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._fresh: deque[Change] = deque()
         self._fresh_bytes = 0
@@ -233,7 +230,9 @@ class Store:
         try:
             loaded, entries = await writer.run(lambda: self._load(database))
         except BaseException:
+            # Also when the caller was cancelled, while the thread went on to open the file.
             writer.stop()
+            database.close()
             raise
         self._database, self._writer = database, writer
         self.quarantined = loaded.quarantined
@@ -248,9 +247,12 @@ class Store:
         """In the writer thread: the rows as entries."""
         loaded = database.open()
         entries: list[Entry] = []
+        storages: dict[str, GroupResource] = {}
         for text, rv, data in loaded.rows:
             try:
-                entries.append(Entry.load(_parse_row_key(text), rv, data, self._cache))
+                group, plural, namespace, name = text.split("/", 3)
+                storage = storages.setdefault(f"{group}/{plural}", GroupResource(group, plural))
+                entries.append(Entry.load((storage, sys.intern(namespace), name), rv, data, self._cache))
             except ValueError as error:
                 item = Quarantined(text, str(error))
                 database.quarantine(item)
@@ -724,6 +726,8 @@ class Store:
                 if (not namespace or change.entry.namespace == namespace) and (not name or change.entry.name == name)
             )
         self._watchers.setdefault(storage, {}).setdefault((namespace, name), {})[watcher] = None
+        if self._watches_ended:
+            watcher.close("shutdown")
         return watcher
 
     def _detach(self, storage: GroupResource, scope: tuple[str, str], watcher: Watcher) -> None:
@@ -735,7 +739,12 @@ class Store:
                 del scopes[scope]
 
     def end_watches(self, storage: GroupResource | None = None, reason: str = "gone") -> None:
-        """Close the watches of a resource (None: all), as when its definition is deleted."""
+        """Close the watches of a resource (None: all), as when its definition is deleted.
+
+        After a ``shutdown`` of all, later watches end at once, too.
+        """
+        if storage is None and reason == "shutdown":
+            self._watches_ended = True
         for scopes in [self._watchers.get(storage, {})] if storage is not None else tuple(self._watchers.values()):
             for watchers in tuple(scopes.values()):
                 for watcher in tuple(watchers):

@@ -238,6 +238,19 @@ def test_a_wrong_command_line_is_told_in_one_line(start: Any, arguments: list[st
     assert len(err.splitlines()) == 1
 
 
+def test_state_of_a_newer_release_is_refused_in_one_line(start: Any) -> None:
+    first = start("--server=hub")
+    first.end()
+    (first.state / "hub" / "server.json").write_text('{"format": 99, "port": 1}')
+
+    again = start("--server=hub")
+    _, err = again.process.communicate(timeout=30)
+
+    assert again.process.returncode == 1
+    assert "has state format 99, but this release knows formats up to 1: use a newer release" in err
+    assert len(err.splitlines()) == 1
+
+
 async def test_static_tokens_authenticate(start: Any, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret-token,root,1,"system:masters"\n')

@@ -152,6 +152,16 @@ async def test_a_second_process_is_kept_out_and_told_by_whom(path: Path) -> None
     await (await opened(path)).close()
 
 
+async def test_a_start_that_is_called_off_leaves_no_lock_behind(path: Path) -> None:
+    opening = asyncio.create_task(opened(path))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    await (await opened(path)).close()
+
+
 async def test_a_killed_process_leaves_no_lock_behind(path: Path) -> None:
     code = f"""
 import asyncio, os, signal

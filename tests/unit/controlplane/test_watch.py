@@ -153,6 +153,8 @@ async def test_watches_end_with_their_resource_and_with_the_store() -> None:
     await store.close()
     assert stays.closed == "shutdown"
     assert await stays.batch() == []
+    assert store.watch(leases).closed == "shutdown"
+    assert store.watch_counts() == {}
 
 
 async def test_a_bookmark_says_no_more_than_what_was_handed_out(store: Store) -> None:
