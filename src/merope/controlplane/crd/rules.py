@@ -144,8 +144,8 @@ class _Rules:
 
 @dataclass(slots=True)
 class _Run:
+    budget: int
     errors: list[FieldError] = field(default_factory=list)
-    budget: int = OBJECT_BUDGET
 
 
 def check_rules(
@@ -157,7 +157,7 @@ def check_rules(
         return []
     if any(error.type in _BLOCKING for error in errors):
         return [FieldError("<nil>", INVALID, None, _NOT_CHECKED)]
-    run = _Run()
+    run = _Run(OBJECT_BUDGET)
     _walk(rules, obj, NOTHING if old is None else old, "", run)
     return run.errors
 

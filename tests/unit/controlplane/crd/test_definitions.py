@@ -174,9 +174,7 @@ INVALID = [
         ],
     ),
     (
-        definition(
-            {"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": ANY}}}}
-        ),
+        definition({"type": "object", "properties": {"metadata": {"type": "object", "properties": {"labels": ANY}}}}),
         [
             f"{ROOT}.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but "
             "metadata is implicitly specified"
@@ -306,8 +304,8 @@ INVALID = [
             )
         ),
         [
-            f'{ROOT}.properties[spec].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf '
-            f"cannot be used on the uncorrelatable portion of the schema within {ROOT}.properties[spec]"
+            f'{ROOT}.properties[spec].items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": '
+            f"oldSelf cannot be used on the uncorrelatable portion of the schema within {ROOT}.properties[spec]"
         ],
     ),
     (
@@ -362,7 +360,7 @@ def test_rules_that_do_not_compile_are_shown_with_the_compilers_report() -> None
     assert found[0].startswith(
         f"{ROOT}.properties[spec].x-kubernetes-validations[0].rule: Invalid value: "
         '{"Rule":"self.nope == 1","Message":"","MessageExpression":"","Reason":null,"FieldPath":"",'
-        '"OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:5: undefined field \'nope\''
+        "\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:5: undefined field 'nope'"
     )
 
 
