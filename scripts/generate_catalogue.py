@@ -312,7 +312,7 @@ class Mapping(NamedTuple):
 def read_mapping() -> list[Mapping]:
     """The REST mapping, read from the source text: importing it would need the client library it belongs to."""
     directory = package_directory("lightkube", "lightkube-models") / "resources"
-    found = []
+    found: list[Mapping] = []
     for path in sorted(directory.glob("*.py")):
         for statement in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(statement, ast.ClassDef):

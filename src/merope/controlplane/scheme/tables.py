@@ -185,7 +185,7 @@ def check_include_object(value: str) -> IncludeObject:
     """The value of the query option ``includeObject``; the default is ``Metadata``."""
     match value:
         case "None" | "Metadata" | "Object":
-            return value  # type: ignore[return-value]
+            return value
         case "":
             return "Metadata"
     raise bad_request(

@@ -194,22 +194,23 @@ def test_a_kind_that_is_not_built_in_is_an_unsupported_media_type(api_version: s
     assert failure.value.code == 415
 
 
+def refusal(data: bytes) -> int | None:
+    """The code with which a body is refused, None when it is not."""
+    try:
+        protobuf.decode(data, None, load())
+    except ApiError as error:
+        return error.code
+    return None
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
-    for kind in ("Pod", "Secret"):
-        try:
-            protobuf.decode(body("v1", kind, data), None, load())
-        except ApiError as error:
-            assert error.code == 400
+    assert {refusal(body("v1", kind, data)) for kind in ("Pod", "Secret")} <= {None, 400}
 
 
 @given(st.integers(min_value=0, max_value=2000), st.sampled_from(sorted(BODIES)))
 def test_a_truncated_body_is_decoded_or_refused(length: int, name: str) -> None:
-    raw = base64.b64decode(BODIES[name]["protobuf"])[:length]
-    try:
-        protobuf.decode(raw, None, load())
-    except ApiError as error:
-        assert error.code in (400, 415)
+    assert refusal(base64.b64decode(BODIES[name]["protobuf"])[:length]) in (None, 400, 415)
 
 
 def test_nesting_has_a_limit() -> None:

@@ -92,7 +92,7 @@ def causes_of(details: dict[str, Any]) -> list[tuple[str, ...]]:
     return sorted((c["reason"], c["field"], uid.sub("UID", c["message"])) for c in details["causes"])
 
 
-@pytest.mark.parametrize("step", steps())
+@pytest.mark.parametrize("step", list(steps()))
 def test_a_new_object_comes_out_as_recorded(step: dict[str, Any]) -> None:
     of = resource_of(step["path"])
     answer = fill(step["response"]["body"])

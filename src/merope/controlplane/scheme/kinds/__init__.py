@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,8 +44,6 @@ _SOURCES: Final = tuple(
 _OTHER_PARTS: Final = (
     "merope.controlplane.rbac",
     "merope.controlplane.csr",
-    "merope.controlplane.reviews",
-    "merope.controlplane.tokens",
     "merope.controlplane.crd",
     "merope.controlplane.admission",
 )
@@ -58,11 +55,8 @@ _PLAIN: Final = BuiltinStrategy()
 def registry() -> Mapping[tuple[str, str], Strategy]:
     """The strategies of all built-in kinds that have one, by group and kind."""
     merged: dict[tuple[str, str], Strategy] = {}
-    for name in _SOURCES:
+    for name in (*_SOURCES, *_OTHER_PARTS):
         merged.update(importlib.import_module(name).STRATEGIES)
-    for name in _OTHER_PARTS:
-        if importlib.util.find_spec(name) is not None:
-            merged.update(getattr(importlib.import_module(name), "STRATEGIES", {}))
     return MappingProxyType(merged)
 
 

@@ -116,7 +116,7 @@ def spec_of(obj: Object) -> Object:
     spec = obj.get("spec")
     if spec is None:
         spec = obj["spec"] = {}
-    return spec  # type: ignore[no-any-return]
+    return spec
 
 
 def items(parent: Mapping[str, Any], key: str) -> Sequence[Object]:
