@@ -44,16 +44,16 @@ class Metrics:
         lines: list[str] = []
         names = ("verb", "group", "version", "resource", "subresource", "scope", "code")
         lines.append("# TYPE apiserver_request_total counter")
-        for key, count in sorted(self.requests.items()):
-            lines.append(f"apiserver_request_total{_labels(names, key)} {count}")
+        for key, number in sorted(self.requests.items()):
+            lines.append(f"apiserver_request_total{_labels(names, key)} {number}")
         lines.append("# TYPE apiserver_request_duration_seconds histogram")
-        for key, counts in sorted(self._durations.items()):
+        for series, counts in sorted(self._durations.items()):
             total = 0.0
             for bound, count in zip((*_BUCKETS, "+Inf"), counts[:-1], strict=True):
                 total += count
-                labels = _labels((*names[:-1], "le"), (*key, str(bound)))
+                labels = _labels((*names[:-1], "le"), (*series, str(bound)))
                 lines.append(f"apiserver_request_duration_seconds_bucket{labels} {total:.0f}")
-            labels = _labels(names[:-1], key)
+            labels = _labels(names[:-1], series)
             lines.append(f"apiserver_request_duration_seconds_sum{labels} {counts[-1]:.6f}")
             lines.append(f"apiserver_request_duration_seconds_count{labels} {total:.0f}")
         lines.append("# TYPE apiserver_longrunning_requests gauge")
@@ -61,8 +61,8 @@ class Metrics:
         lines.append("# TYPE apiserver_current_inflight_requests gauge")
         lines.append(f"apiserver_current_inflight_requests {self.in_flight}")
         lines.append("# TYPE apiserver_storage_objects gauge")
-        for name, number in sorted(objects.items()):
-            lines.append(f"apiserver_storage_objects{_labels(('resource',), (name,))} {number}")
+        for name, held in sorted(objects.items()):
+            lines.append(f"apiserver_storage_objects{_labels(('resource',), (name,))} {held}")
         for name, value in sorted(figures.items()):
             lines.append(f"# TYPE merope_store_{name} gauge")
             lines.append(f"merope_store_{name} {value}")

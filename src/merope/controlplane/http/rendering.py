@@ -124,21 +124,21 @@ async def list_response(
             "metadata": list_metadata(resource, page, always_continue=not resource.builtin),
         }
     )
-    items = await server.views.encoded_all(resource, page.entries)
+    objects = await server.views.encoded_all(resource, page.entries)
     if resource.builtin:
         prefix = b'{"apiVersion":"%b","kind":"%b",' % (resource.api_version.encode(), resource.kind.encode())
         cut = len(prefix)
-        items = [b"{" + item[cut:] if item.startswith(prefix) else item for item in items]
+        objects = [b"{" + item[cut:] if item.startswith(prefix) else item for item in objects]
     opening = head[:-1] + b',"items":['
-    size = sum(map(len, items))
+    size = sum(map(len, objects))
     if output.yaml or size < _STREAM_BYTES:
-        return document(opening + b",".join(items) + b"]}", output)
+        return document(opening + b",".join(objects) + b"]}", output)
 
     async def stream(write: Write) -> None:
         pending: list[bytes] = []
         held = 0
         separator = opening
-        for item in items:
+        for item in objects:
             pending.append(separator)
             pending.append(item)
             separator = b","

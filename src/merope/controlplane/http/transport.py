@@ -22,7 +22,7 @@ _KEEP_ALIVE: Final = 180.0
 _LINE_LIMIT: Final = 64 * 1024
 
 
-def protocol_factory(server: Server) -> web.Server[web.BaseRequest]:
+def protocol_factory(server: Server) -> web.Server:
     """Makes the protocol of each connection to ``server``; ``shutdown(seconds)`` ends them all.
 
     To be called within a running loop.

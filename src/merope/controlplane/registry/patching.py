@@ -134,15 +134,16 @@ def apply(patch: Patch, live: Object, node: Node) -> Object:
     return result
 
 
-def undecodable(patch: Patch, result: Object, problem: str) -> ApiError:
+def undecodable(patch: Patch, result: Object, problem: str, *, builtin: bool = True) -> ApiError:
     """422 for a patch whose result is not an object of the kind."""
-    shown = _shown(result) if patch.media in (JSON_PATCH, MERGE_PATCH) else go_syntax(patch.value)
+    shown = _shown(result, builtin=builtin) if patch.media in (JSON_PATCH, MERGE_PATCH) else go_syntax(patch.value)
     return invalid("", "", "", [invalid_value("patch", shown, problem)])
 
 
-def _shown(result: Object) -> str:
-    """A patched object as the reference quotes it: members of the object sorted, what is below as it was."""
-    text = orjson.dumps(dict(sorted(result.items()))).decode()
+def _shown(result: Object, *, builtin: bool) -> str:
+    """A patched object as the reference quotes it: sorted, of built-in kinds only its own members."""
+    option = 0 if builtin else orjson.OPT_SORT_KEYS
+    text = orjson.dumps(dict(sorted(result.items())), option=option).decode()
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text
@@ -167,7 +168,7 @@ def check_complaints(request: Request, patch: Patch, result: Object, complaints:
     if not found or request.options.field_validation == "Ignore":
         return
     if request.options.field_validation == "Strict":
-        raise undecodable(patch, result, f"strict decoding error: {', '.join(found)}")
+        raise undecodable(patch, result, f"strict decoding error: {', '.join(found)}", builtin=request.resource.builtin)
     for complaint in found:
         request.warn(complaint)
 

@@ -78,11 +78,19 @@ class Views:
             read(obj)
         if obj.get("apiVersion") == resource.api_version:
             return obj
-        result = convert_with(resource, obj, resource.api_version)
+        found_now = self.convert_now(resource, obj, resource.api_version)
+        return found_now if found_now is not None else obj
+
+    @staticmethod
+    def convert_now(resource: Resource, obj: Object, api_version: str) -> Object | None:
+        """``obj`` in another version, where that needs no waiting; else None."""
+        if obj.get("apiVersion") == api_version:
+            return obj
+        result = convert_with(resource, obj, api_version)
         if inspect.isawaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
-            return obj
+            return None
         return result  # type: ignore[no-any-return]
 
     async def to_storage(self, resource: Resource, obj: Object) -> Object:

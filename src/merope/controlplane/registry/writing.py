@@ -29,9 +29,12 @@ from merope.controlplane.registry import patching, shaping, typed
 from merope.controlplane.registry.views import stored_api_version
 from merope.controlplane.resource import Object, Request, Resource
 from merope.controlplane.store import Conflict
+from merope.lang.schema import Node
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
+
+Convert = Callable[[Mapping[str, Any], str], tuple[Node, Mapping[str, Any]] | None]
 
 _GENERATE_ATTEMPTS: Final = 8
 _RETRIES: Final = 32
@@ -252,14 +255,17 @@ class Writer:
         resource = request.resource
         if new.get("apiVersion") != resource.api_version or new.get("kind") != resource.kind:
             gvk = f"{new.get('apiVersion')}, Kind={new.get('kind')}"
-            raise patching.undecodable(patch, new, f"the patched object is of another type: {gvk}")
-        before = orjson.dumps(new) if request.options.field_validation == "Strict" or resource.builtin else b""
+            raise patching.undecodable(
+                patch, new, f"the patched object is of another type: {gvk}", builtin=resource.builtin
+            )
+        # Shaping works in place, and a complaint shows what there was before.
+        before = orjson.dumps(new)
         try:
             complaints = shaping.shape(request, new)
         except typed.TypeMismatch as error:
-            raise patching.undecodable(patch, orjson.loads(before), str(error)) from None
+            raise patching.undecodable(patch, orjson.loads(before), str(error), builtin=resource.builtin) from None
         if complaints or patch.duplicates:
-            patching.check_complaints(request, patch, orjson.loads(before) if before else new, complaints)
+            patching.check_complaints(request, patch, orjson.loads(before), complaints)
         shaping.complete(self._server, request, new)
 
     async def _apply(self, request: Request, patch: patching.Patch) -> Written:
@@ -429,9 +435,21 @@ class Writer:
             convert=self._converter(resource),
         )
 
-    @staticmethod
-    def _converter(resource: Resource) -> Callable[[Object, str], Object] | None:
-        return getattr(resource.strategy, "convert", None) if not resource.builtin else None
+    def _converter(self, resource: Resource) -> Convert | None:
+        """Shows an object in the version in which somebody else's ownership is recorded."""
+        if getattr(resource.strategy, "convert", None) is None:
+            return None
+        server = self._server
+
+        def convert(obj: Mapping[str, Any], api_version: str) -> tuple[Node, Mapping[str, Any]] | None:
+            group, _, version = api_version.rpartition("/")
+            target = server.lookup(group, version, resource.plural)
+            if target is None:
+                return None
+            shown = server.views.convert_now(resource, dict(obj), api_version)
+            return (target.node, shown) if shown is not None else None
+
+        return convert
 
     def _warn(self, request: Request, obj: Object, old: Object | None) -> None:
         for warning in request.resource.strategy.warnings(self._server, request, obj, old):
