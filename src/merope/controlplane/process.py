@@ -379,8 +379,10 @@ async def _run(options: Options, announce: Callable[[str], None], ready_fd: int 
         process = starting.result()
         try:
             lines = [f"{instance.name} {instance.url} {instance.kubeconfig}" for instance in process.instances.values()]
-            for line in lines:
-                announce(line)
+            # Whoever started this need not go on listening.
+            with contextlib.suppress(BrokenPipeError):
+                for line in lines:
+                    announce(line)
             if ready_fd is not None:
                 _notify(ready_fd, lines)
             # What lives now, lives long: it need not be looked at in each collection.

@@ -265,6 +265,18 @@ async def test_static_tokens_authenticate(start: Any, tmp_path: Path) -> None:
     assert statuses == [200, 401, 403]
 
 
+def test_a_process_raises_its_limit_of_open_files_as_far_as_it_may() -> None:
+    code = """
+import resource
+from merope.controlplane.process import raise_descriptor_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 900))
+print(raise_descriptor_limit(), resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout == "900 (900, 900)\n"
+
+
 def test_a_stop_in_the_middle_of_the_start_is_clean(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "merope.controlplane", f"--state={tmp_path}", *(f"--server=s{n}" for n in range(8))],
