@@ -14,7 +14,7 @@ from merope.lang.selectors import SelectorError, label_selector, parse_field_sel
 letters = st.text(st.sampled_from("abx01²٣.-+eEKMi()[]{}<>=!,:;'\"\\/@$?*# \n\té\ud800"), max_size=24)
 texts = letters | st.text(max_size=20)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "op", "path", ""]), inner),
     max_leaves=8,
 )
