@@ -166,6 +166,7 @@ class Client:
         self._timeout = timeout
         self._patience = patience
         self._on_warning = on_warning
+        self._closed = False
         self._observers: dict[ResourceRef, list[Observer]] = {}
         self.mapper = RESTMapper(self)
         self.streaming_lists = True
@@ -182,7 +183,8 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Closes all connections; running watches end."""
+        """Closes all connections; running watches end. Later requests fail at once."""
+        self._closed = True
         await self._transport.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -864,6 +866,8 @@ class Client:
         timeout: float | None,
         idle: float | None,
     ) -> Response:
+        if self._closed:
+            raise RuntimeError(f"{method} {self.config.server}{target.partition('?')[0]}: the client is closed")
         self.requests_total += 1
         try:
             return await self._transport.request(method, target, headers, body, timeout=timeout, idle=idle)

@@ -186,6 +186,8 @@ class _Stream:
                 except TimeoutError:
                     raise ConnectionFailed("the stream was silent for too long") from None
                 if chunk is None:
+                    if self._task.cancelled():
+                        raise ConnectionFailed("the stream was closed")
                     if self._error is not None:
                         raise ConnectionFailed(f"the stream broke off: {self._error}") from self._error
                     return
@@ -197,6 +199,9 @@ class _Stream:
         self._owner.discard(self)
         self._task.cancel()
         await asyncio.wait([self._task])
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)  # whoever still reads: it is over
 
 
 def _der(pem: bytes | None) -> bytes | None:

@@ -237,6 +237,7 @@ async def test_malformed_events_are_skipped_and_repaired_by_the_next_list(server
         assert seen.informer.malformed == 4
         first.end()
         await seen.until(lambda: seen.objects == {"a": "8", "lost": "7"})
+        await seen.until(lambda: seen.informer.relists == 2)
 
 
 async def test_own_writes_are_cached_at_once_and_their_echo_is_dropped(server, client):

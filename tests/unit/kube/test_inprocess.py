@@ -12,7 +12,7 @@ from cryptography import x509
 from multidict import CIMultiDict
 
 from fixtures.certificates import CertificateAuthority
-from merope.kube import CORE, Client, ClientConfig, Informer
+from merope.kube import CORE, Client, ClientConfig, ConnectionFailed, Informer
 from merope.kube.inprocess import InProcessTransport
 from unit.kube.scripted import bookmark, configmap, event, until
 
@@ -85,6 +85,7 @@ async def test_closing_the_transport_ends_its_streams():
     await client.close()
 
     assert plane.streaming == 0
-    with pytest.raises(Exception, match="closed"):
+    with pytest.raises(RuntimeError, match="closed"):
         await client.get(CM, "a", "ns")
-    await watching.aclose()
+    with pytest.raises(ConnectionFailed, match="closed"):
+        await anext(watching)

@@ -13,7 +13,7 @@ import pytest
 from fixtures.certificates import CertificateAuthority
 from merope.kube import CORE, Client, ClientConfig, ConfigError, ConnectionFailed, CredentialRefused, Informer
 from merope.kube.tls import client_context
-from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, serve, until
+from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, hang_up, serve, until
 
 CM = CORE["ConfigMap"]
 ALL = "/api/v1/namespaces/ns/configmaps"
@@ -139,6 +139,17 @@ async def test_a_certificate_refused_in_the_handshake_is_told_from_a_server_that
     async with Client(config, patience=0) as client:
         with pytest.raises(ConnectionFailed) as raised:
             await client.get(CM, "a", "ns")
+    assert not isinstance(raised.value, CredentialRefused)
+
+
+async def test_a_server_that_breaks_off_one_request_is_no_refusal_of_our_certificate(authority, tmp_path):
+    certificate, key = authority.issue_client("jane")
+    async with tls_server(authority, tmp_path) as server:
+        server.always("GET", ONE, hang_up)
+        config = ClientConfig(server=server.url, ca_data=authority.pem, certificate_data=certificate, key_data=key)
+        async with Client(config, patience=0) as client:
+            with pytest.raises(ConnectionFailed) as raised:
+                await client.get(CM, "a", "ns")
     assert not isinstance(raised.value, CredentialRefused)
 
 
