@@ -24,7 +24,7 @@ def locked_versions() -> dict[str, list[str]]:
     return versions
 
 
-@pytest.mark.parametrize("requirement", map(Requirement, REQUIREMENTS), ids=str)
+@pytest.mark.parametrize("requirement", [Requirement(text) for text in REQUIREMENTS], ids=str)
 def test_each_requirement_is_locked_to_versions_that_it_allows(requirement: Requirement) -> None:
     versions = locked_versions().get(canonicalize_name(requirement.name), [])
 
