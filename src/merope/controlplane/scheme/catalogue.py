@@ -42,6 +42,12 @@ _VIEWS: Final = {
 }
 
 
+#: What every answer about a deprecated resource warns of.
+_DEPRECATED: Final = {
+    ("", "v1", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
+
+
 class Catalogue:
     """The built-in resources and their types.
 
@@ -98,6 +104,7 @@ class Catalogue:
             },
             columns=columns.COLUMNS.get(GroupVersionKind(group, version, kind)),
             selectable=kinds.selectable(group, kind),
+            deprecation_warning=_DEPRECATED.get((group, version, plural), ""),
         )
 
     def lookup(self, group: str, version: str, plural: str) -> Resource | None:

@@ -26,7 +26,8 @@ class _Step(NamedTuple):
     """What happens to one field.
 
     ``below`` is the type of the value, of its items or of its entries where that is a struct. ``zero`` makes the
-    value of a field that is always printed; ``drop`` removes empty values.
+    value of a field that is always printed; ``drop`` removes empty values, ``null`` turns them into null: a list that
+    was stored empty comes back as none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class _Step(NamedTuple):
     inside: str
     zero: Callable[[], Any] | None
     drop: bool
+    null: bool
 
 
 class Shapes:
@@ -58,8 +60,11 @@ class Shapes:
                 continue
             if step.below:
                 self._descend(step, value)
-            if step.drop and not value and obj[step.name] is value:
-                del obj[step.name]
+            if not value:
+                if step.drop:
+                    del obj[step.name]
+                elif step.null:
+                    obj[step.name] = None
 
     def _descend(self, step: _Step, value: Any) -> None:
         if step.inside == "list" and isinstance(value, list):
@@ -87,7 +92,7 @@ class Shapes:
             if child is None:
                 continue
             step = self._step(field, child)
-            if step.below or step.zero is not None or step.drop:
+            if step.below or step.zero is not None or step.drop or step.null:
                 steps.append(step)
         return tuple(steps)
 
@@ -97,8 +102,9 @@ class Shapes:
         zero: Callable[[], Any] | None = None
         if field.always:
             zero = self._zero_of(field, node, below if is_struct else "")
-        drop = not field.pointer and not field.always
-        return _Step(field.name, below, inside, zero, drop)
+        plain = not field.pointer
+        several = node.kind == "array" or node.additional is not None
+        return _Step(field.name, below, inside, zero, plain and not field.always, plain and field.always and several)
 
     def _zero_of(self, field: messages.Field, node: Node, struct: str) -> Callable[[], Any]:
         if field.pointer or node.ref in _TIMES:

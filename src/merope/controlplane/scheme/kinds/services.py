@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from merope.controlplane.server import Server
 
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_ENDPOINTS_DEPRECATED: Final = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _SINGLE: Final = "this cluster is not configured for dual-stack services"
 
 
@@ -376,9 +375,6 @@ class EndpointsStrategy(NoStatus):
                 complaints += check_port(f"{path}.ports[{number}].port", port.get("port"))
                 complaints += check_enum(f"{path}.ports[{number}].protocol", port.get("protocol"), PROTOCOLS)
         return complaints
-
-    def warnings(self, server: Server, request: Request, obj: Object, old: Object | None) -> list[str]:
-        return [_ENDPOINTS_DEPRECATED]
 
 
 class EndpointSliceStrategy(TracksContent):

@@ -73,7 +73,8 @@ class _Workload(TracksGeneration):
     def check_selector(self, spec: Object) -> list[FieldError]:
         selector = spec.get("selector")
         if selector is None:
-            return [required("spec.selector")]
+            # No selector matches nothing, not even this template.
+            return [required("spec.selector"), *check_template_labels(spec, None)]
         complaints = check_label_selector("spec.selector", selector)
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             complaints.append(invalid_value("spec.selector", selector, f"empty selector is invalid for {self.noun}"))
@@ -84,10 +85,10 @@ class _Workload(TracksGeneration):
 
 
 def check_template_labels(spec: Object, selector: Any) -> list[FieldError]:
-    """The labels of the template have to match the selector."""
-    labels = at(spec, "template", "metadata", "labels") or {}
+    """The labels of the template have to match the selector; None matches nothing, an empty one everything."""
+    labels = at(spec, "template", "metadata", "labels")
     try:
-        matches = label_selector(selector).matches(labels)
+        matches = label_selector(selector).matches(labels or {})
     except SelectorError:
         return []
     if matches:
