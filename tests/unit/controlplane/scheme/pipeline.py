@@ -77,7 +77,7 @@ def update(
     server = server or Server()
     obj: Object = {"apiVersion": of.api_version, "kind": of.kind, **copy.deepcopy(body)}
     typed.decode(of.node, obj, of.kind)
-    obj["metadata"] = {**old["metadata"], **obj.get("metadata", {})}
+    obj["metadata"] = {**copy.deepcopy(old["metadata"]), **obj.get("metadata", {})}
     asked = request(of, "update", subresource)
     of.strategy.default(server, asked, obj)
     of.strategy.prepare_update(server, asked, obj, old)
