@@ -262,6 +262,10 @@ def test_versions_are_converted_by_a_webhook(cluster: Cluster, tmp_path: Path) -
         cluster.api.create(second, thing(crd, "b", "v2", spec={"length": 2}))
         assert cluster.api.get(f"{path}/b")["spec"] == {"size": 2}
         assert [item["spec"] for item in cluster.api.items(second)] == [{"length": 1}, {"length": 2}]
+        with Watch(cluster, f"{second}?watch=1&resourceVersion=0") as watch:
+            assert [watch.event()["object"]["spec"] for _ in range(2)] == [{"length": 1}, {"length": 2}]
+            cluster.api.patch(f"{path}/a", {"spec": {"size": 3}})
+            assert watch.event()["object"]["spec"] == {"length": 3}
 
         converter.failure = "no luck today"
         cluster.api.create(path, thing(crd, "c", spec={"size": 3}))

@@ -38,6 +38,11 @@ class Converter:
             conversion.get("webhook") or {} if conversion.get("strategy") == "Webhook" else None
         )
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether a webhook is asked."""
+        return self._webhook is not None
+
     def convert(self, obj: Object, api_version: str) -> Object | Awaitable[Object]:
         """``obj`` in another version; ``obj`` itself is left as it is. An awaitable where a webhook is asked."""
         target = self._schemas.get(api_version.rpartition("/")[2])

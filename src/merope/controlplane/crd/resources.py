@@ -47,6 +47,11 @@ class Served:
         self.storage_version: str = next(version["name"] for version in spec["versions"] if version.get("storage"))
         self._converter = Converter(server, definition, self.schemas)
 
+    @property
+    def converts_remotely(self) -> bool:
+        """Whether ``convert`` asks a webhook."""
+        return self._converter.is_remote
+
     def convert(self, obj: Object, api_version: str) -> Object | Awaitable[Object]:
         """``obj`` in another version; an awaitable where a webhook has to be asked."""
         return self._converter.convert(obj, api_version)

@@ -42,6 +42,11 @@ class CustomStrategy(Strategy):
         scale = self._scale
         return ".".join(scale.spec_replicas), ".".join(scale.status_replicas), ".".join(scale.label_selector)
 
+    @property
+    def converts_remotely(self) -> bool:
+        """Whether ``convert`` gives awaitables: a webhook is asked."""
+        return self._served.converts_remotely
+
     # --- shape ---------------------------------------------------------------------------------------------------
 
     def coerce(self, request: Request | None, obj: Object) -> list[str]:
