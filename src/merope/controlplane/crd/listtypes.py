@@ -72,7 +72,7 @@ def _list(node: Node, items: _Check | None) -> _Check:
     def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
         if value.__class__ is not list:
             return
-        if unique and len(value) > 1:
+        if unique and len(value) > 1 and not _distinct(value, keys):
             errors.extend(_duplicates(value, old, path, keys))
         if items is not None:
             earlier: dict[bytes, Any] = {}
@@ -85,6 +85,19 @@ def _list(node: Node, items: _Check | None) -> _Check:
                 items(item, before, f"{path}[{index}]", errors)
 
     return check
+
+
+def _distinct(value: list[Any], keys: tuple[str, ...]) -> bool:
+    """A quick look that most lists pass; False means that it takes a closer one."""
+    try:
+        if len(keys) == 1:
+            key = keys[0]
+            return len({item[key] for item in value}) == len(value)
+        if keys:
+            return len({tuple([item.get(key) for key in keys]) for item in value}) == len(value)
+        return len(set(value)) == len(value)
+    except (TypeError, KeyError, AttributeError):
+        return False
 
 
 def _duplicates(value: list[Any], old: Any, path: str, keys: tuple[str, ...]) -> list[FieldError]:
