@@ -1,0 +1,174 @@
+"""Decoding of request bodies."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merope.controlplane.errors import ApiError
+from merope.controlplane.http import bodies, yamlbody
+from merope.controlplane.resource import GroupVersionKind
+from merope.controlplane.scheme import catalogue
+
+CONFIG_MAP = GroupVersionKind("", "v1", "ConfigMap")
+WIDGET = GroupVersionKind("example.com", "v1", "Widget")
+
+
+def decode(data, header="application/json", expected=CONFIG_MAP, builtin=True):
+    return bodies.decode(data, header, expected, builtin=builtin, catalogue=catalogue.load(), look_for_duplicates=True)
+
+
+def message(data, **options):
+    with pytest.raises(ApiError) as caught:
+        decode(data, **options)
+    return caught.value.code, caught.value.message
+
+
+def test_a_built_in_kind_may_leave_its_type_out():
+    assert decode(b'{"metadata":{"name":"a"}}').obj == {
+        "metadata": {"name": "a"},
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"),
+        (b"{", "couldn't get version/kind; json parse error: unexpected end of JSON input ({)"),
+    ],
+)
+def test_what_is_no_json_is_unrecognized(data, expected):
+    assert message(data) == (400, f"the object provided is unrecognized (must be of type ConfigMap): {expected}")
+
+
+def test_long_or_unprintable_bodies_are_shown_in_hexadecimal():
+    assert bodies.excerpt(b"no") == "6e6f"
+    assert bodies.excerpt(b"x" * 40) == "78" * 30 + " ..."
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (
+            {"apiVersion": "v1", "kind": "Secret"},
+            'Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): '
+            "unknown conversion",
+        ),
+        (
+            {"apiVersion": "v2", "kind": "ConfigMap"},
+            'ConfigMap in version "v2" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version '
+            '"v2" in scheme "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"',
+        ),
+    ],
+)
+def test_another_type_cannot_be_handled(obj, expected):
+    assert message(json.dumps(obj).encode()) == (400, expected)
+
+
+def test_a_custom_resource_must_name_its_type():
+    code, text = message(b'{"apiVersion":"example.com/v1"}', expected=WIDGET, builtin=False)
+    assert code == 400
+    assert text.startswith("the object provided is unrecognized (must be of type Widget): Object 'Kind' is missing in ")
+
+    assert message(b'{"kind":"Widget"}', expected=WIDGET, builtin=False) == (
+        400,
+        "the API version in the data () does not match the expected API version (example.com/v1)",
+    )
+    other = b'{"kind":"Other","apiVersion":"example.com/v1","metadata":{"name":"a"}}'
+    assert message(other, expected=WIDGET, builtin=False) == (
+        422,
+        'Other.example.com "a" is invalid: kind: Invalid value: "Other": must be Widget',
+    )
+
+
+@pytest.mark.parametrize("header", ["text/plain", "application/cbor"])
+def test_other_media_types_are_unsupported(header):
+    code, text = message(b"{}", header=header)
+
+    assert code == 415
+    assert text.endswith("application/json, application/yaml, application/vnd.kubernetes.protobuf")
+
+
+def test_keys_that_come_twice_are_named_with_their_place():
+    body = decode(b'{"metadata":{"name":"a"},"data":{"k":"v","k":"w"},"x":[{"a":1,"a":2}],"metadata":{"name":"b"}}')
+
+    assert body.obj["data"] == {"k": "w"}
+    assert body.duplicates == ['duplicate field "metadata"', 'duplicate field "data.k"', 'duplicate field "x[0].a"']
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=3), children, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON_VALUES, max_size=4), st.sampled_from([None, 2]))
+def test_a_text_without_repeated_keys_has_no_duplicates(value, indent):
+    data = json.dumps(value, indent=indent).encode()
+
+    assert bodies.duplicate_paths(data, json.loads(data)) == []
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON_VALUES, min_size=1, max_size=4), st.sampled_from([None, 1]))
+def test_a_repeated_key_is_found_whatever_the_spacing(value, indent):
+    first = next(iter(value))
+    text = json.dumps(value, indent=indent)
+    repeated = text.rstrip()[:-1] + "," + json.dumps(first) + ":0}"
+
+    assert first in bodies.duplicate_paths(repeated.encode(), json.loads(repeated))
+
+
+def test_numbers_are_kept_as_go_prints_them():
+    assert bodies.parse_json(b'{"a":1.0,"b":1.5,"c":[2e3],"d":9223372036854775807,"e":"1.0"}') == {
+        "a": 1,
+        "b": 1.5,
+        "c": [2000],
+        "d": 9223372036854775807,
+        "e": "1.0",
+    }
+    assert isinstance(bodies.parse_json(b"[1.0]")[0], int)
+
+
+class TestYaml:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("a: yes", {"a": True}),
+            ("a: 'yes'", {"a": "yes"}),
+            ("a: 2020-01-01", {"a": "2020-01-01"}),
+            ("a: 0x10", {"a": 16}),
+            ("a: 010", {"a": 8}),
+            ("a: 1e3", {"a": 1000.0}),
+            ("a: 1:30", {"a": "1:30"}),
+            ("1: x", {"1": "x"}),
+            ("true: x", {"true": "x"}),
+            ("a: &x {b: c}\nd: *x", {"a": {"b": "c"}, "d": {"b": "c"}}),
+        ],
+    )
+    def test_values_are_those_of_kubernetes(self, text, expected):
+        assert yamlbody.load(text.encode()) == (expected, [])
+
+    def test_duplicate_keys_are_reported_with_their_line(self):
+        assert yamlbody.load(b"a: 1\nb: 2\na: 3")[1] == ['line 3: key "a" already set in map']
+
+    def test_excessive_aliases_are_refused(self):
+        bomb = "a: &a [x]\n" + "b: [" + ",".join(["*a"] * 200) + "]"
+        with pytest.raises(yamlbody.YamlError, match="excessive aliasing"):
+            yamlbody.load(bomb.encode())
+
+    def test_an_object_in_yaml_is_decoded(self):
+        body = decode(b"metadata:\n  name: a\ndata:\n  k: v\n  k: w\n", header="application/yaml")
+
+        assert body.obj["data"] == {"k": "w"}
+        assert body.duplicates == ['yaml: unmarshal errors:\n  line 5: key "k" already set in map']
+
+
+def test_a_body_that_is_no_delete_options_is_refused():
+    assert bodies.decode_delete_options(b"", "") is None
+    assert bodies.decode_delete_options(b'{"propagationPolicy":"Orphan"}', "") == {"propagationPolicy": "Orphan"}
+    with pytest.raises(ApiError, match='no kind "ConfigMap" is registered for version "v1"'):
+        bodies.decode_delete_options(b'{"kind":"ConfigMap","apiVersion":"v1"}', "application/json")
