@@ -1,23 +1,22 @@
 """What a definition goes through: names accepted, established, instances deleted, gone.
 
-One task works off the names of definitions that changed. It writes a definition's status only where it differs from
-what it should be, so a settled definition costs nothing.
+One task works off the names of definitions that changed, and owns those that delete instances. A definition's status
+is written only where it differs from what it should be, so a settled definition costs nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from merope.controlplane.crd.naming import TERMINATING, condition, make, set_condition, settle
 from merope.controlplane.entry import Change, Entry
-from merope.controlplane.errors import ApiError
+from merope.controlplane.errors import ApiError, internal
 from merope.controlplane.resource import APISERVER, GroupResource, Object, Resource
 
 if TYPE_CHECKING:
-    from merope.controlplane.crd.resources import CustomResources
     from merope.controlplane.server import Server
 
 _logger = logging.getLogger(__name__)
@@ -29,16 +28,24 @@ _MANAGER: Final = "kube-apiserver"
 #: Seconds until a definition is looked at again after a failure, doubled with each, up to the limit.
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 10.0
+#: Instances deleted side by side.
+_AT_ONCE: Final = 64
+_FAILURES_SHOWN: Final = 5
 
 
 class Lifecycle:
-    """Brings definitions from creation to service and from deletion to nothing."""
+    """Brings definitions from creation to service and from deletion to nothing.
 
-    def __init__(self, server: Server) -> None:
+    ``resource_of`` gives the resource through which a definition's instances are deleted, None where there are none.
+    """
+
+    def __init__(self, server: Server, resource_of: Callable[[Object, Server], Resource | None]) -> None:
         self._server = server
+        self._resource_of = resource_of
         self._waiting: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._finalizing: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         #: For each definition whose instances are being waited for: how to stop listening to them.
@@ -69,23 +76,42 @@ class Lifecycle:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                name = next(iter(self._waiting))
-                del self._waiting[name]
-                try:
-                    await self._reconcile(name)
-                except ApiError as error:
-                    if error.code != 409 and error.code != 404:
-                        _logger.warning("definition %s: %s", name, error.message)
-                    self._again(name)
-                except Exception:
-                    _logger.exception("definition %s", name)
-                    self._again(name)
-                else:
-                    self._failures.pop(name, None)
+        """Settle definitions one after the other, so that two never take the same name; finalize them side by side."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for name in [name for name in self._waiting if name not in self._finalizing]:
+                    del self._waiting[name]
+                    entry = self._server.store.get(_DEFINITIONS, "", name)
+                    if entry is not None and entry.deleting:
+                        self._finalizing.add(name)
+                        group.create_task(self._finalize_alone(entry))
+                    else:
+                        await self._attempt(name, self._settle(name, entry))
+
+    async def _finalize_alone(self, entry: Entry) -> None:
+        try:
+            if FINALIZER in entry.finalizers:
+                await self._attempt(entry.name, self._finalize(entry))
+        finally:
+            self._finalizing.discard(entry.name)
+            if entry.name in self._waiting:
+                self._wake.set()
+
+    async def _attempt(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do some work for a definition; what fails is done again later, ever more slowly."""
+        try:
+            await work
+        except ApiError as error:
+            if error.code not in (404, 409):
+                _logger.warning("definition %s: %s", name, error.message)
+            self._again(name)
+        except Exception:
+            _logger.exception("definition %s", name)
+            self._again(name)
+        else:
+            self._failures.pop(name, None)
 
     def _again(self, name: str) -> None:
         failures = self._failures[name] = self._failures.get(name, 0) + 1
@@ -101,20 +127,17 @@ class Lifecycle:
 
     # --- one definition ------------------------------------------------------------------------------------------
 
-    async def _reconcile(self, name: str) -> None:
-        entry = self._server.store.get(_DEFINITIONS, "", name)
+    async def _settle(self, name: str, entry: Entry | None) -> None:
         if entry is None:
             self._forget(name)
-            return
-        if entry.deleting:
-            if FINALIZER in entry.finalizers:
-                await self._finalize(entry)
             return
         definition = entry.copy()
         before = entry.parsed().get("status")
         settle(definition, self._others(entry), self._server.now())
         if definition["status"] != before:
             await self._write(definition, "status")
+            if before and definition["status"]["acceptedNames"] != before.get("acceptedNames"):
+                self._enqueue_group(entry.name)
 
     def _others(self, entry: Entry) -> list[Any]:
         """The other definitions of the group."""
@@ -135,9 +158,13 @@ class Lifecycle:
         unsubscribe = self._listening.pop(name, None)
         if unsubscribe is not None:
             unsubscribe()
+        self._enqueue_group(name)
+
+    def _enqueue_group(self, name: str) -> None:
+        """Have the others of a definition's group looked at: they may wait for a name that it had."""
         group = name.partition(".")[2]
         for other in self._server.store.list(_DEFINITIONS):
-            if other.parsed()["spec"]["group"] == group:
+            if other.name != name and other.parsed()["spec"]["group"] == group:
                 self.enqueue(other.name)
 
     # --- deletion ------------------------------------------------------------------------------------------------
@@ -145,17 +172,21 @@ class Lifecycle:
     async def _finalize(self, entry: Entry) -> None:
         """Delete all instances, and when none is left let the definition go."""
         definition = entry.copy()
-        storage = GroupResource(definition["spec"]["group"], definition["spec"]["names"]["plural"])
-        resource = self._any_served(definition)
         found = condition(definition, TERMINATING)
         if found is None or found.get("reason") == "InstanceDeletionPending":
             verdict = make(TERMINATING, "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
             set_condition(definition, verdict, self._server.now())
             definition = await self._write(definition, "status")
+        resource = self._resource_of(definition, self._server)
         if resource is not None:
-            self._listen(entry.name, storage)
-            await self._delete_instances(resource)
-            if self._server.store.list(storage):
+            self._listen(entry.name, resource.storage)
+            failures = await self._delete_instances(resource)
+            if failures:
+                text = f"could not issue all deletes: {'; '.join(failures[:_FAILURES_SHOWN])}"
+                set_condition(definition, make(TERMINATING, "True", "InstanceDeletionFailed", text), self._server.now())
+                await self._write(definition, "status")
+                raise internal(text)
+            if self._server.store.count(resource.storage):
                 return  # their finalizers; the last DELETED comes back here
         verdict = make(TERMINATING, "False", "InstanceDeletionCompleted", "removed all instances")
         set_condition(definition, verdict, self._server.now())
@@ -165,33 +196,30 @@ class Lifecycle:
         ]
         await self._write(definition, "")
 
-    def _any_served(self, definition: Object) -> Resource | None:
-        """A resource through which instances can be deleted; None where the definition never served any.
-
-        Names that were never accepted belong to another definition, whose instances stay.
-        """
-        spec = definition["spec"]
-        custom: CustomResources = self._server.custom
-        found = (custom.lookup(spec["group"], version["name"], spec["names"]["plural"]) for version in spec["versions"])
-        return next((resource for resource in found if resource is not None), None)
-
     def _listen(self, name: str, storage: GroupResource) -> None:
         if name in self._listening:
             return
 
         def gone(change: Change) -> None:
-            if change.type == "DELETED" and not self._server.store.list(storage):
+            if change.type == "DELETED" and not self._server.store.count(storage):
                 self.enqueue(name)
 
         self._listening[name] = self._server.store.subscribe(gone, storage)
 
-    async def _delete_instances(self, resource: Resource) -> None:
+    async def _delete_instances(self, resource: Resource) -> list[str]:
+        """Delete all instances that are not being deleted yet, some at a time; gives what refused and why."""
+        waiting = [entry for entry in self._server.store.list(resource.storage) if not entry.deleting]
+        failures: list[str] = []
+        for start in range(0, len(waiting), _AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for instance in waiting[start : start + _AT_ONCE]:
+                    group.create_task(self._delete_instance(resource, instance, failures))
+        return failures
+
+    async def _delete_instance(self, resource: Resource, instance: Entry, failures: list[str]) -> None:
         client = self._server.local(APISERVER, manager=_MANAGER)
-        for instance in list(self._server.store.list(resource.storage)):
-            if instance.deleting:
-                continue
-            try:
-                await client.delete(resource, instance.name, instance.namespace)
-            except ApiError as error:
-                if error.code != 404:
-                    raise
+        try:
+            await client.delete(resource, instance.name, instance.namespace)
+        except ApiError as error:
+            if error.code != 404:
+                failures.append(error.message)

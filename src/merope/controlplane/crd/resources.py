@@ -72,7 +72,7 @@ class CustomResources:
         self._server = server
         self._resources: dict[tuple[str, str, str], Resource] = {}
         self._by_definition: dict[str, tuple[Resource, ...]] = {}
-        self._lifecycle = Lifecycle(server)
+        self._lifecycle = Lifecycle(server, storage_resource)
         #: How objects are converted where the definition names a webhook.
         self.webhooks = ConversionWebhooks(server.store)
         self._unsubscribe: Callable[[], None] | None = None
@@ -155,6 +155,18 @@ def _resources_of(definition: Mapping[str, Any], server: Server) -> Iterable[Res
     for version in definition["spec"]["versions"]:
         if version.get("served"):
             yield _resource(definition, version, served)
+
+
+def storage_resource(definition: Mapping[str, Any], server: Server) -> Resource | None:
+    """The resource of the version that objects are stored in, served or not; None if there can't be any objects."""
+    if not is_true(definition, ESTABLISHED):
+        return None
+    served = Served(definition, server)
+    return next(
+        _resource(definition, version, served)
+        for version in definition["spec"]["versions"]
+        if version["name"] == served.storage_version
+    )
 
 
 def _resource(definition: Mapping[str, Any], version: Mapping[str, Any], served: Served) -> Resource:

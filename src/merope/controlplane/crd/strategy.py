@@ -98,11 +98,21 @@ class CustomStrategy(Strategy):
 
     def validate(self, server: Server, request: Request, obj: Object, old: Object | None) -> list[FieldError]:
         schema = self._schema
-        errors = structural.validate(schema.declared, obj, old)
+        if request.subresource == "status":
+            errors = self._validate_status(obj, old)
+        else:
+            errors = structural.validate(schema.declared, obj, old)
         errors += embedded.validate(schema.full, obj)
         if self._scale is not None:
             errors += self._scale.validate(obj)
         return errors + check_rules(schema, obj, old, errors)
+
+    def _validate_status(self, obj: Object, old: Object | None) -> list[FieldError]:
+        """The schema's opinion of a status written apart: complaints name places within the status."""
+        node = self._schema.declared.child("status")
+        if node is None or "status" not in obj:
+            return []
+        return structural.validate(node, obj["status"], (old or {}).get("status"), "status")
 
     def warnings(self, server: Server, request: Request, obj: Object, old: Object | None) -> list[str]:
         return meta.finalizer_warnings(obj["metadata"])

@@ -155,6 +155,19 @@ def test_with_a_status_endpoint_each_endpoint_writes_its_own_part() -> None:
     assert "status" not in created
 
 
+def test_a_status_written_apart_is_judged_by_its_own_schema() -> None:
+    schema = copy.deepcopy(SCHEMA)
+    schema["properties"]["status"] = {"type": "object", "properties": {"n": {"type": "integer"}}}  # type: ignore[index]
+    of = resource(subresources={"status": {}}, schema={"openAPIV3Schema": schema})
+    obj = {**widget(a=1), "status": {"n": "many"}}
+
+    errors = of.strategy.validate(SERVER, request(of, "status"), obj, widget())
+
+    assert [str(error) for error in errors] == [
+        'status.n: Invalid value: "string": n in body must be of type integer: "string"'
+    ]
+
+
 def test_without_a_status_endpoint_the_status_is_a_field_like_others() -> None:
     of = resource()
     old = {**widget(), "status": {"s": 1}}
