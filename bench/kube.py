@@ -1,4 +1,4 @@
-"""What the Kubernetes client costs: CPU time in this process, against a server in another one that does next to nothing.
+"""What the Kubernetes client costs: CPU time of this process, against a server in another one that does very little.
 
 Run as ``python bench/kube.py [--json]``. Figures are microseconds of CPU (of this process) for each operation.
 """
@@ -199,7 +199,7 @@ async def reconciles(count: int) -> float:
     started = process_time()
     for number in range(count):
         controller.add(ObjectKey("ns", f"n{number}"))
-    while done < count:
+    while done < count:  # noqa: ASYNC110
         await asyncio.sleep(0)
     cost = (process_time() - started) / count * 1e6
     controller.stop()

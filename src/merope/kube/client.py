@@ -47,7 +47,6 @@ _log = logging.getLogger(__name__)
 V = TypeVar("V")
 
 _JSON: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
-_JSON_BODY: Final = {**_JSON, "Content-Type": "application/json"}
 _COMPRESSED: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 _RETRIES: Final = 10
 _FIRST_PAUSE: Final = 0.05
@@ -161,6 +160,7 @@ class Client:
         self.watch_slots = WatchSlots(max(0, connections - 1))
         self._transport = transport if transport is not None else HttpsTransport(config, connections=connections)
         self._user_agent = {"User-Agent": user_agent}
+        self._plain = {**_JSON, **self._user_agent}
         self._gate = asyncio.Semaphore(in_flight)
         self._rate = _RateLimit(qps, burst) if qps else None
         self._timeout = timeout
@@ -195,7 +195,9 @@ class Client:
     async def get(self, kind: ResourceRef, name: str, namespace: str | None = None) -> Manifest: ...
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Any:
         """One object, live from the server. Raises ``NotFound``."""
-        return (await self.fetch(cast(ResourceRef, kind), name, namespace)).value
+        ref, type_ = _resolve(kind)
+        data = await self.request("GET", ref.path(name, namespace))
+        return orjson.loads(data) if type_ is None else msgspec.json.decode(data, type=type_)
 
     @overload
     async def fetch(
@@ -750,7 +752,7 @@ class Client:
             query["sendInitialEvents"] = "true"
             query["resourceVersionMatch"] = "NotOlderThan"
         target = _target(ref.path(namespace=namespace), query)
-        response = await self._exchange("GET", target, {**_JSON, **self._user_agent}, None, None, idle)
+        response = await self._exchange("GET", target, self._plain, None, None, idle)
         try:
             if response.status != 200:
                 raise error_from_response(
@@ -804,11 +806,9 @@ class Client:
 
         ``idempotent`` overrides whether it may be repeated after a lost connection (default: all methods but POST).
         """
-        headers = {**(_COMPRESSED if compressed else _JSON if body is None else _JSON_BODY), **self._user_agent}
-        if body is not None:
-            headers["Content-Type"] = content_type
-        if accept is not None:
-            headers["Accept"] = accept
+        headers: Mapping[str, str] = self._plain
+        if body is not None or compressed or accept is not None:
+            headers = self._headers(body is not None, content_type, compressed, accept)
         repeatable = idempotent if idempotent is not None else method != "POST"
         loop = asyncio.get_running_loop()
         if self._rate is not None and (pause := self._rate.delay(loop.time())) > 0:
@@ -818,7 +818,6 @@ class Client:
         renewed = False
         while True:
             attempt += 1
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
             try:
                 async with self._gate:
                     response = await self._exchange(method, target, headers, body, timeout or self._timeout, None)
@@ -826,6 +825,7 @@ class Client:
             except CredentialRefused:
                 raise
             except ConnectionFailed as error:
+                pause = _pause(attempt)
                 if (error.sent and not repeatable) or attempt > _RETRIES or loop.time() + pause > deadline:
                     raise
                 _log.debug("%s; trying again in %.2f s", error, pause)
@@ -842,7 +842,7 @@ class Client:
                 renewed = True
                 continue
             overloaded = response.status == 429 or (response.status >= 500 and failure.retry_after is not None)
-            pause = max(pause, failure.retry_after or 0.0)
+            pause = max(_pause(attempt), failure.retry_after or 0.0)
             if not overloaded or attempt > _RETRIES or loop.time() + pause > deadline:
                 failure.retried = attempt > 1
                 raise failure
@@ -882,6 +882,14 @@ class Client:
         """Whether it is the certificate: a fresh connection with it is broken off as well, one without it is not."""
         return not await self._transport.alive(anonymous=False) and await self._transport.alive(anonymous=True)
 
+    def _headers(self, has_body: bool, content_type: str, compressed: bool, accept: str | None) -> dict[str, str]:
+        headers = {**(_COMPRESSED if compressed else _JSON), **self._user_agent}
+        if has_body:
+            headers["Content-Type"] = content_type
+        if accept is not None:
+            headers["Accept"] = accept
+        return headers
+
     def _options(self, field_manager: str | None, dry_run: bool, field_validation: str | None) -> dict[str, Any]:
         query: dict[str, Any] = {"fieldManager": field_manager or self.field_manager}
         if dry_run:
@@ -902,6 +910,11 @@ def _resolve(kind: Kind) -> tuple[ResourceRef, type[Any] | None]:
     if isinstance(kind, ResourceRef):
         return kind, None
     return ref_of(kind), kind
+
+
+def _pause(attempt: int) -> float:
+    """Seconds before the next try: growing, and different for everybody."""
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _target(path: str, query: Mapping[str, Any] | None) -> str:

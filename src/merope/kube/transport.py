@@ -318,18 +318,21 @@ class _Pool:
 class _AiohttpResponse:
     """A response of aiohttp behind the protocol."""
 
-    __slots__ = ("_pool", "_response", "_target", "status", "streaming")
+    __slots__ = ("_pool", "_response", "status", "streaming")
 
     def __init__(self, response: aiohttp.ClientResponse, pool: _Pool, *, streaming: bool) -> None:
         self._response = response
         self._pool: _Pool | None = pool
-        self._target = f"{response.method} {response.url.path}"
         self.status = response.status
         self.streaming = streaming
 
     @property
     def headers(self) -> Mapping[str, str]:
         return self._response.headers
+
+    @property
+    def _target(self) -> str:
+        return f"{self._response.method} {self._response.url.path}"
 
     async def read(self) -> bytes:
         try:
