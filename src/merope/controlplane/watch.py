@@ -11,6 +11,7 @@ once for each watcher: it stays with the change while the change is fresh.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
@@ -43,6 +44,8 @@ class Watcher:
         "_max_bytes",
         "_max_events",
         "_queue",
+        "_timer",
+        "_timer_at",
         "_waiter",
         "closed",
         "initial",
@@ -66,6 +69,8 @@ class Watcher:
         self._max_events = QUEUE_EVENTS
         self._max_bytes = QUEUE_BYTES
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._detach = detach
         self._current = current
         self._delivered = start
@@ -84,9 +89,7 @@ class Watcher:
         if len(self._queue) > self._max_events or self._bytes > self._max_bytes:
             self.close("overflow")
             return
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def replay(self, changes: Iterable[Change]) -> None:
         """Queue changes of the past (store only).
@@ -104,16 +107,40 @@ class Watcher:
 
         Empty when ``timeout`` seconds passed without any, and when the watch is closed (see ``closed``).
         """
-        if not self._queue and not self.closed:
-            self._waiter = asyncio.get_running_loop().create_future()
+        if self._queue or self.closed or (timeout is not None and timeout <= 0):
+            return self.take()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout if timeout is not None else None
+        while True:
+            self._waiter = loop.create_future()
+            if deadline is not None and (self._timer is None or self._timer_at > deadline):
+                self._arm(loop, deadline)
             try:
-                async with asyncio.timeout(timeout):
-                    await self._waiter
-            except TimeoutError:
-                pass
+                await self._waiter
             finally:
                 self._waiter = None
-        return self.take()
+            if self._queue or self.closed or (deadline is not None and loop.time() >= deadline):
+                return self.take()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """See to it that a waiter is woken at ``deadline``, or before.
+
+        The timer outlives the wait: a watch waits for the same deadline again and again, and making a timer anew for
+        each event would cost more than the event.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(deadline, self._alarm)
+        self._timer_at = deadline
+
+    def _alarm(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def take(self) -> list[Change]:
         """What is queued now, without waiting."""
@@ -135,8 +162,10 @@ class Watcher:
         self._bytes = 0
         if self._detach is not None:
             self._detach(self)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
 
 
 def event_line(type: str, data: bytes) -> bytes:
@@ -235,33 +264,44 @@ async def stream(
     one shortly before the end. Closes the watcher in any case.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout if timeout is not None else None
+    deadline = loop.time() + timeout if timeout is not None else math.inf
     try:
         await _write_lines(map(encoder.initial, watcher.initial), write)
         watcher.initial = ()
         if initial_end is not None:
             await write(initial_end(watcher.start))
-        due = None
+        due = math.inf
         if bookmark is not None:
-            due = loop.time() + bookmark_interval * random.uniform(0.75, 1.25)  # noqa: S311
-            if deadline is not None:
-                due = min(due, max(deadline - BOOKMARK_LEAD, loop.time()))
-        while not watcher.closed:
+            # A watch that is to last for a moment only gets its bookmark right away.
             now = loop.time()
-            if deadline is not None and now >= deadline:
-                return
-            if due is not None and bookmark is not None and now >= due:
-                await write(bookmark(watcher.rv))
-                due = now + bookmark_interval * random.uniform(0.75, 1.25)  # noqa: S311
-                if deadline is not None:
-                    last = deadline - BOOKMARK_LEAD
-                    due = None if now >= last else min(due, last)
-            wake = min((moment for moment in (deadline, due) if moment is not None), default=None)
-            changes = await watcher.batch(None if wake is None else max(0.0, wake - loop.time()))
-            if changes:
+            due = now if now >= deadline - BOOKMARK_LEAD else _next_bookmark(now, bookmark_interval, deadline)
+        while not watcher.closed:
+            remaining = min(deadline, due) - loop.time()
+            if remaining <= 0:
+                now = loop.time()
+                if now >= deadline:
+                    return
+                if bookmark is not None:
+                    await write(bookmark(watcher.rv))
+                    due = _next_bookmark(now, bookmark_interval, deadline)
+                continue
+            changes = await watcher.batch(remaining if remaining < math.inf else None)
+            if len(changes) == 1:
+                line = encoder.line(changes[0])
+                if line is not None:
+                    await write(line)
+            else:
                 await _write_lines(map(encoder.line, changes), write)
     finally:
         watcher.close()
+
+
+def _next_bookmark(now: float, interval: float, deadline: float) -> float:
+    """When the next bookmark is due: after about an interval, but also shortly before the end; then never again."""
+    last = deadline - BOOKMARK_LEAD
+    if now >= last:
+        return math.inf
+    return min(now + interval * random.uniform(0.75, 1.25), last)  # noqa: S311
 
 
 async def _write_lines(lines: Iterable[bytes | None], write: Callable[[bytes], Awaitable[None]]) -> None:

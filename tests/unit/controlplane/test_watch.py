@@ -118,6 +118,20 @@ async def test_a_batch_waits_for_the_first_change_and_takes_all(store: Store) ->
     assert watcher.closed == ""
 
 
+async def test_waits_of_different_length_end_in_time(store: Store) -> None:
+    watcher = store.watch(CLUSTERS)
+    loop = asyncio.get_running_loop()
+    for timeout in (0.03, 0.001, 0.02, 0):
+        begin = loop.time()
+        assert await watcher.batch(timeout) == []
+        assert timeout <= loop.time() - begin < timeout + 1
+    waiting = asyncio.create_task(watcher.batch(30))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    watcher.close()
+    assert await waiting == []
+
+
 @pytest.mark.parametrize(("count", "pad"), [(1_001, 0), (9, 1024 * 1024)])
 async def test_a_watcher_that_does_not_keep_up_is_closed(store: Store, count: int, pad: int) -> None:
     slow, quick = store.watch(CLUSTERS), store.watch(CLUSTERS)
