@@ -267,6 +267,12 @@ def test_versions_are_converted_by_a_webhook(cluster: Cluster, tmp_path: Path) -
             cluster.api.patch(f"{path}/a", {"spec": {"size": 3}})
             assert watch.event()["object"]["spec"] == {"length": 3}
 
+        for index in range(20):
+            cluster.api.create(path, thing(crd, f"many{index}", spec={"size": index}))
+        converter.reviews = 0
+        assert len(cluster.api.items(second)) == 22
+        assert converter.reviews <= 1
+
         converter.failure = "no luck today"
         cluster.api.create(path, thing(crd, "c", spec={"size": 3}))
         answer = cluster.api.request("GET", f"{second}/c")
@@ -310,6 +316,7 @@ class Converter:
 
     def __init__(self, directory: Path) -> None:
         self.failure = ""
+        self.reviews = 0
         authority = CertificateAuthority("converters")
         certificate, key = authority.issue_server(["converter"], ["127.0.0.1"])
         self._ca = authority.pem
@@ -343,6 +350,7 @@ class Converter:
 
     def answer(self, review: Manifest) -> Manifest:
         request = review["request"]
+        self.reviews += 1
         response: Manifest = {"uid": request["uid"], "result": {"status": "Success"}}
         if self.failure:
             response["result"] = {"status": "Failure", "message": self.failure}

@@ -8,7 +8,7 @@ over TLS; what it answers may differ in everything but the identity of the objec
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from merope.controlplane.server import Server
 
 _IDENTITY: Final = ("name", "namespace", "uid")
+#: The most objects in one review.
+_AT_ONCE: Final = 500
 _REVIEWS: Final = ("v1", "v1beta1")
 
 
@@ -49,30 +51,46 @@ class Converter:
         if target is None:
             raise internal(f"request to convert CR to an invalid version: {api_version}")
         if self._webhook is not None:
-            return self._ask(self._webhook, obj, api_version, target)
+            return self._ask_one(self._webhook, obj, api_version, target)
         return relabel(obj, api_version, target)
 
-    async def _ask(self, webhook: Mapping[str, Any], obj: Object, api_version: str, target: CompiledSchema) -> Object:
+    async def convert_all(self, objects: Sequence[Object], api_version: str) -> list[Object]:
+        """``convert`` for many objects, of which none is in that version: a webhook gets them together."""
+        target = self._schemas.get(api_version.rpartition("/")[2])
+        if target is None:
+            raise internal(f"request to convert CR to an invalid version: {api_version}")
+        if self._webhook is None:
+            return [relabel(obj, api_version, target) for obj in objects]
+        converted: list[Object] = []
+        for start in range(0, len(objects), _AT_ONCE):
+            converted += await self._ask(self._webhook, objects[start : start + _AT_ONCE], api_version, target)
+        return converted
+
+    async def _ask_one(
+        self, webhook: Mapping[str, Any], obj: Object, api_version: str, target: CompiledSchema
+    ) -> Object:
+        return (await self._ask(webhook, [obj], api_version, target))[0]
+
+    async def _ask(
+        self, webhook: Mapping[str, Any], objects: Sequence[Object], api_version: str, target: CompiledSchema
+    ) -> list[Object]:
         request_uid = str(uuid.uuid4())
         accepted = webhook.get("conversionReviewVersions") or ()
         version = next((version for version in accepted if version in _REVIEWS), "v1")
         review = {
             "kind": "ConversionReview",
             "apiVersion": f"apiextensions.k8s.io/{version}",
-            "request": {"uid": request_uid, "desiredAPIVersion": api_version, "objects": [obj]},
+            "request": {"uid": request_uid, "desiredAPIVersion": api_version, "objects": objects},
         }
         try:
             answer = await self._server.custom.webhooks.post(webhook.get("clientConfig") or {}, review)
-            converted = checked_response(answer, request_uid, [obj], api_version)[0]
-        except CallFailed as error:
-            about = f"{obj['apiVersion']}, Kind={obj['kind']}"
+            converted = checked_response(answer, request_uid, objects, api_version)
+            for obj in converted:
+                embedded.coerce(target.full, target.object_meta, obj)
+                structural.clean(target.full, obj)
+        except (CallFailed, typed.TypeMismatch) as error:
+            about = f"{objects[0]['apiVersion']}, Kind={objects[0]['kind']}"
             raise ApiError(500, "", f"conversion webhook for {about} failed: {error}") from error
-        try:
-            embedded.coerce(target.full, target.object_meta, converted)
-        except typed.TypeMismatch as error:
-            about = f"{obj['apiVersion']}, Kind={obj['kind']}"
-            raise ApiError(500, "", f"conversion webhook for {about} failed: {error}") from error
-        structural.clean(target.full, converted)
         return converted
 
 
@@ -84,7 +102,7 @@ def relabel(obj: Object, api_version: str, target: CompiledSchema) -> Object:
     return converted  # type: ignore[no-any-return]
 
 
-def checked_response(answer: Any, request_uid: str, sent: list[Object], api_version: str) -> list[Object]:
+def checked_response(answer: Any, request_uid: str, sent: Sequence[Object], api_version: str) -> list[Object]:
     """The objects of a ConversionReview's response, with the metadata that a conversion may not touch put back.
 
     Raises CallFailed where the answer is not one to the request.

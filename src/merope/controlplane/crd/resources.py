@@ -7,7 +7,7 @@ of the definitions' status, is ``lifecycle``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from merope.controlplane.crd import structural
@@ -55,6 +55,10 @@ class Served:
     def convert(self, obj: Object, api_version: str) -> Object | Awaitable[Object]:
         """``obj`` in another version; an awaitable where a webhook has to be asked."""
         return self._converter.convert(obj, api_version)
+
+    async def convert_all(self, objects: Sequence[Object], api_version: str) -> list[Object]:
+        """``convert`` for many objects of other versions at once."""
+        return await self._converter.convert_all(objects, api_version)
 
     def complete(self, obj: Object) -> bool:
         """Fill the defaults of its version into a stored object, in place; tells whether one was missing."""

@@ -6,7 +6,7 @@ schema, by the scale's paths, and by the schema's CEL rules.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from merope.controlplane.crd import embedded, structural
@@ -66,6 +66,10 @@ class CustomStrategy(Strategy):
     def convert(self, obj: Object, api_version: str) -> Object | Awaitable[Object]:
         """``obj`` in another version; an awaitable where a webhook has to be asked."""
         return self._served.convert(obj, api_version)
+
+    async def convert_all(self, objects: Sequence[Object], api_version: str) -> list[Object]:
+        """``convert`` for many objects of other versions at once."""
+        return await self._served.convert_all(objects, api_version)
 
     # --- writes --------------------------------------------------------------------------------------------------
 

@@ -51,9 +51,29 @@ class Views:
         return found
 
     async def encoded_all(self, resource: Resource, entries: Sequence[Entry]) -> list[bytes]:
+        """The objects as JSON; those that a webhook has to convert are sent to it together."""
+        if getattr(resource.strategy, "converts_remotely", False):
+            await self._convert_remotely(resource, entries)
         return [
             entry.data if self.as_stored(resource, entry) else await self.encoded(resource, entry) for entry in entries
         ]
+
+    async def _convert_remotely(self, resource: Resource, entries: Sequence[Entry]) -> None:
+        missing: list[tuple[Entry, Object]] = []
+        for entry in entries:
+            if self._key(resource, entry) in self._converted or self.as_stored(resource, entry):
+                continue
+            obj = entry.copy()
+            read = getattr(resource.strategy, "read", None)
+            if read is not None:
+                read(obj)
+            if obj.get("apiVersion") != resource.api_version:
+                missing.append((entry, obj))
+        if missing:
+            convert_all: Any = resource.strategy.convert_all  # type: ignore[attr-defined]
+            converted = await convert_all([obj for _, obj in missing], resource.api_version)
+            for (entry, _), obj in zip(missing, converted, strict=True):
+                self._keep(self._key(resource, entry), entry, obj)
 
     async def shared(self, resource: Resource, entry: Entry) -> Object:
         """The object, which the caller must not change."""
