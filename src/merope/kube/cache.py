@@ -13,7 +13,7 @@ Our own deletions leave a tombstone, by uid, until the server's DELETED event or
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -96,7 +96,7 @@ class Cache(Generic[V]):
             for name in objects:
                 yield ObjectKey(namespace, name)
 
-    def by_index(self, index: str, value: Hashable) -> list[Snapshot[V]]:  # type: ignore[valid-type]
+    def by_index(self, index: str, value: Hashable) -> Sequence[Snapshot[V]]:
         """The objects for which the index function gave this value. Raises ``KeyError`` for an index that isn't
         there.
         """

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic, perf_counter
 from typing import Any, Final, Generic, TypeVar, cast, overload
@@ -110,7 +110,7 @@ class Informer(Generic[V]):
         """Objects of the cache."""
         return self.cache.list(namespace)
 
-    def by_index(self, index: str, value: Hashable) -> list[Snapshot[V]]:  # type: ignore[valid-type]
+    def by_index(self, index: str, value: Hashable) -> Sequence[Snapshot[V]]:
         """Objects of the cache, by an index."""
         return self.cache.by_index(index, value)
 

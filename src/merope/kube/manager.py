@@ -178,6 +178,11 @@ class Manager:
         """A further check of ``/readyz`` (or of ``/healthz`` with ``live``)."""
         (self.health.live if live else self.health.ready)[name] = check
 
+    async def wait_synced(self) -> None:
+        """Returns when every informer asked for so far has a complete cache."""
+        for informer in list(self._informers.values()):
+            await informer.wait_synced()
+
     # --- running ---------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
