@@ -11,6 +11,7 @@ from typing import Any
 import pytest_asyncio
 from multidict import CIMultiDict
 
+from fixtures.conditions import eventually
 from merope.controlplane.http.message import HttpRequest, HttpResponse
 from merope.controlplane.pki import Pki
 from merope.controlplane.resource import GroupResource, UserInfo
@@ -85,9 +86,7 @@ class Api:
         name = f"test-{self._namespaces}"
         assert (await self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})).code == 201
         # Pods can be created only once the namespace has its service account.
-        async with asyncio.timeout(5):
-            while self.server.store.get(_ACCOUNTS, name, "default") is None:
-                await asyncio.sleep(0)
+        await eventually(lambda: self.server.store.get(_ACCOUNTS, name, "default"), "service account", interval=0.001)
         return name
 
     async def watch(self, target: str, **options: Any) -> Watch:

@@ -21,12 +21,12 @@ def of(method: str, path: str, **query: str) -> RequestInfo:
         ("GET", "/api/v1/namespaces/a", {}, ("get", "", "v1", "a", "namespaces", "a", "")),
         ("PUT", "/api/v1/namespaces/a/finalize", {}, ("update", "", "v1", "a", "namespaces", "a", "finalize")),
         ("PATCH", "/api/v1/namespaces/a/status", {}, ("patch", "", "v1", "a", "namespaces", "a", "status")),
-        ("POST", "/apis/apps/v1/namespaces/a/deployments", {}, ("create", "apps", "v1", "a", "deployments", "", "")),
-        ("DELETE", "/apis/apps/v1/namespaces/a/deployments", {}, ("deletecollection", "apps", "v1", "a", "deployments", "", "")),
-        ("DELETE", "/apis/apps/v1/namespaces/a/deployments/d", {}, ("delete", "apps", "v1", "a", "deployments", "d", "")),
-        ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Ax", {}, ("get", "rbac.authorization.k8s.io", "v1", "", "clusterroles", "system:x", "")),
+        ("POST", "/apis/apps/v1/namespaces/a/jobs", {}, ("create", "apps", "v1", "a", "jobs", "", "")),
+        ("DELETE", "/apis/apps/v1/namespaces/a/jobs", {}, ("deletecollection", "apps", "v1", "a", "jobs", "", "")),
+        ("DELETE", "/apis/apps/v1/namespaces/a/jobs/d", {}, ("delete", "apps", "v1", "a", "jobs", "d", "")),
+        ("GET", "/apis/rbac/v1/clusterroles/system%3Ax", {}, ("get", "rbac", "v1", "", "clusterroles", "system:x", "")),
     ],
-)  # fmt: skip
+)
 def test_a_path_names_a_resource(method, path, query, expected):
     info = classify(method, path, query)
 
