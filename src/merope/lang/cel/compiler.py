@@ -341,7 +341,8 @@ class Compiler:
         left_kind, right_kind = self.type(node.args[0]).kind, self.type(node.args[1]).kind
         cost = left.cost + right.cost
         a, b = left.run, right.run
-        if left_kind == right_kind and left_kind in _PLAIN_ORDER:
+        null_possible = self.type(node.args[0]).nullable or self.type(node.args[1]).nullable
+        if left_kind == right_kind and left_kind in _PLAIN_ORDER and not null_possible:
             if left_kind in ("string", "bytes"):
                 return Code(_ORDER_SIZED[node.name](a, b), cost)
             if right.is_constant:
@@ -356,7 +357,7 @@ class Compiler:
         a, b = left.run, right.run
         table = ARITHMETIC[node.name]
         operation = table.get((left_kind, right_kind))
-        if operation is None:
+        if operation is None or self.type(node.args[0]).nullable or self.type(node.args[1]).nullable:
             operation = DYNAMIC[node.name]
         if left_kind in ("int", "uint", "double") and left_kind == right_kind:
             compute = operation

@@ -240,7 +240,7 @@ class ResultTypeError(CompileError):
         super().__init__(source, [])
         self.wanted = wanted
         self.found = found
-        self.args = (f"must evaluate to {wanted}",)
+        self.args = (f"must evaluate to a {wanted}",)
 
 
 _REGISTRIES: dict[frozenset[str], Registry] = {}

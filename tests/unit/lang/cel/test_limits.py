@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merope.lang.cel import (
+    BOOL,
     CRD_LIMIT,
     DYN,
     INT,
@@ -23,6 +26,7 @@ from merope.lang.cel import (
     Environment,
     EvaluationError,
     Function,
+    ResultTypeError,
     list_of,
     map_of,
 )
@@ -274,3 +278,37 @@ def test_an_evaluation_costs_no_more_than_estimated(rule: str) -> None:
 
     least, most = program.estimated_cost
     assert least <= cost <= most
+
+
+# ---- results and imports
+
+
+def test_the_result_type_is_checked_where_it_is_known() -> None:
+    with pytest.raises(ResultTypeError, match="must evaluate to a bool"):
+        ENVIRONMENT.compile("s", result=BOOL)
+    with pytest.raises(ResultTypeError, match="must evaluate to a bool or string"):
+        ENVIRONMENT.compile("n", result=(BOOL, STRING))
+    assert ENVIRONMENT.compile("dyn(s)", result=BOOL).evaluate(BINDINGS)[0] == BINDINGS["s"]
+    assert ENVIRONMENT.compile("n.map(x, [string(x)])").result_type == list_of(list_of(STRING))
+
+
+def test_all_problems_of_an_expression_are_reported_with_their_places() -> None:
+    with pytest.raises(CompileError) as caught:
+        ENVIRONMENT.compile("s.size() > 'x' &&\n  unknown == 1")
+
+    assert str(caught.value) == (
+        "ERROR: <input>:1:10: found no matching overload for '_>_' applied to '(int, string)'\n"
+        " | s.size() > 'x' &&\n"
+        " | .........^\n"
+        "ERROR: <input>:2:3: undeclared reference to 'unknown' (in container '')\n"
+        " |   unknown == 1\n"
+        " | ..^"
+    )
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = ("re2", "zoneinfo", "ipaddress", "urllib")
+    code = f"import sys, merope.lang.cel; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

@@ -212,6 +212,17 @@ def test_data_that_breaks_its_schema_is_an_evaluation_error() -> None:
             ENVIRONMENT.compile("self.replicas + 1 > 2").evaluate({"self": data})
 
 
+def test_null_in_a_nullable_field_is_an_error_that_or_absorbs() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "nullable": True}}}
+    environment = Environment.for_schema(schema)
+
+    for expression in ("self.n > 1", "self.n + 1 > 1", "self.n <= self.n"):
+        with pytest.raises(EvaluationError, match="no such overload"):
+            environment.compile(expression).evaluate({"self": {"n": None}})
+        absorbed = environment.compile(f"{expression} || self.n == null")
+        assert absorbed.evaluate({"self": {"n": None}})[0] is True
+
+
 @pytest.mark.parametrize("name", ["in", "namespace", "a.b", "a-b", "x/y", "a__b", "plain", "__", "a__dot__b", "null"])
 def test_escaped_names_come_back(name: str) -> None:
     escaped = escape(name)
