@@ -380,6 +380,8 @@ class Client:
         query = self._options(field_manager, dry_run, field_validation)
         target = _target(ref.path(namespace=namespace), query)
         data = await self.request("POST", target, encode(obj, ref))
+        if not _named(data):  # reviews: answered and never stored
+            return orjson.loads(data) if type_ is None else msgspec.json.decode(data, type=type_)
         return self._took(Snapshot(data, ref, type_), dry_run).value
 
     async def create_subresource(
@@ -904,6 +906,23 @@ class Client:
             for observer in self._observers.get(snapshot.ref, ()):
                 observer.written(snapshot)
         return snapshot
+
+
+class _Nameable(msgspec.Struct):
+    name: str = ""
+
+
+class _Answer(msgspec.Struct):
+    metadata: _Nameable | None = None
+
+
+_answer: Final = msgspec.json.Decoder(_Answer)
+
+
+def _named(data: bytes) -> bool:
+    """Whether an answer is an object with a name, as everything that is stored has."""
+    metadata = _answer.decode(data).metadata
+    return metadata is not None and bool(metadata.name)
 
 
 def _resolve(kind: Kind) -> tuple[ResourceRef, type[Any] | None]:
