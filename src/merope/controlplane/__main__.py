@@ -31,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDRESS", help="IP address to listen on")
     parser.add_argument(
+        "--tls-san",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further host name or address that the serving certificate is valid for, may be repeated",
+    )
+    parser.add_argument(
         "--token-auth-file", type=Path, metavar="FILE", help='static bearer tokens: lines token,user,uid,"groups"'
     )
     parser.add_argument(
@@ -48,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.server,
         durability=options.durability,
         bind=options.bind,
+        names=options.tls_san,
         token_auth_file=options.token_auth_file,
         ready_fd=options.ready_fd,
     )

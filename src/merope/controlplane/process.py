@@ -80,13 +80,18 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a process runs with. ``bind`` is an IP address. ``static_tokens`` authenticate bearer tokens."""
+    """What a process runs with.
+
+    ``bind`` is an IP address. ``names`` are further names and addresses that the serving certificates are valid for.
+    ``static_tokens`` authenticate bearer tokens.
+    """
 
     state: Path
     servers: Sequence[ServerSpec]
     durability: Durability = Durability.DURABLE
     bind: str = "127.0.0.1"
     static_tokens: Mapping[str, UserInfo] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
 
 class _Connections(Protocol):
@@ -148,7 +153,7 @@ class Instance:
             for problem in store.problems():
                 log.warning("%s: %s", self.name, problem)
             listening = self._socket = self._take_port()
-            names = [host for host in (self._options.bind,) if not _is_wildcard(host)]
+            names = [*self._options.names, *([] if _is_wildcard(self._options.bind) else [self._options.bind])]
             self._pki = Pki(self.directory / "pki", name=self.name, names=names)
             self._context = self._pki.server_context()
             self._write_kubeconfig()
@@ -313,6 +318,7 @@ def command(
     *,
     durability: str = "durable",
     bind: str = "127.0.0.1",
+    names: Sequence[str] = (),
     token_auth_file: Path | None = None,
     ready_fd: int | None = None,
     announce: Callable[[str], None] = functools.partial(print, flush=True),
@@ -327,7 +333,12 @@ def command(
         try:
             tokens = parse_token_file(token_auth_file.read_text()) if token_auth_file is not None else {}
             options = Options(
-                state, [ServerSpec.parse(text) for text in servers], Durability(durability), _address(bind), tokens
+                state,
+                [ServerSpec.parse(text) for text in servers],
+                Durability(durability),
+                _address(bind),
+                tokens,
+                tuple(names),
             )
         except ValueError as error:
             raise ProcessError(str(error)) from error

@@ -265,6 +265,20 @@ async def test_static_tokens_authenticate(start: Any, tmp_path: Path) -> None:
     assert statuses == [200, 401, 403]
 
 
+async def test_a_server_can_be_reached_under_names_that_were_asked_for(start: Any) -> None:
+    plane = start("--server=hub", "--durability=memory", "--bind=0.0.0.0", "--tls-san=hub.example.com")
+    context = ssl.create_default_context(cafile=str(plane.state / "hub" / "pki" / "ca.crt"))
+    port = int(plane.urls["hub"].rpartition(":")[2])
+
+    for host, accepted in (("hub.example.com", True), ("localhost", True), ("other.example.com", False)):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=host)
+            writer.close()
+            assert accepted, host
+        except ssl.SSLCertVerificationError:
+            assert not accepted, host
+
+
 def test_a_process_raises_its_limit_of_open_files_as_far_as_it_may() -> None:
     code = """
 import resource
