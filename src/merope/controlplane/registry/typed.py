@@ -21,6 +21,14 @@ OBJECT_META: Final = _META + "ObjectMeta"
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _TIME: Final = _META + "Time"
 _MICRO_TIME: Final = _META + "MicroTime"
+#: What is written around a map key in paths while decoding: complaints about types leave keys out.
+_KEY, _KEY_END = "\x1f", "\x1e"
+_NOT_FIELDS: Final = re.compile(f"\\[\\d+\\]|{_KEY}.*?{_KEY_END}")
+#: Fields of a schema that hold a schema or something simpler; OpenAPI says nothing of their structure.
+_SCHEMA_UNIONS: Final = frozenset(
+    f"io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOr{other}"
+    for other in ("Array", "Bool", "StringArray")
+)
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _MICRO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 #: Members of ObjectMeta that Go leaves out where they are empty.
@@ -72,7 +80,7 @@ def _go_type(node: Node) -> str:
 
 
 def _mismatch(value: Any, node: Node, owner: str, path: str) -> TypeMismatch:
-    field = re.sub(r"\[\d+\]", "", path)
+    field = _NOT_FIELDS.sub("", path)
     if field:
         return TypeMismatch(
             f"json: cannot unmarshal {_json_type(value)} into Go struct field {owner}.{field} of type {_go_type(node)}"
@@ -87,7 +95,7 @@ def decode(node: Node, obj: dict[str, Any], kind: str) -> list[str]:
     """
     unknown: list[str] = []
     _struct(node, obj, "", kind, unknown)
-    return unknown
+    return [path.replace(_KEY, ".").replace(_KEY_END, "") for path in unknown] if unknown else unknown
 
 
 def _value(node: Node, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
@@ -152,6 +160,9 @@ def _struct(node: Node, value: dict[str, Any], path: str, owner: str, unknown: l
             del value[key]
         else:
             place = f"{path}.{key}" if path else key
+            if declared.ref in _SCHEMA_UNIONS:
+                _nested_schemas(node, child, place, unknown)
+                continue
             result = _value(declared, child, place, owner, unknown)
             if result is None:
                 del value[key]
@@ -163,6 +174,16 @@ def _struct(node: Node, value: dict[str, Any], path: str, owner: str, unknown: l
                 del value[key]
 
 
+def _nested_schemas(node: Node, value: Any, path: str, unknown: list[str]) -> None:
+    """The schema, or the schemas, inside a schema; ``node`` is the type of schemas."""
+    if isinstance(value, dict):
+        _struct(node, value, path, "JSONSchemaProps", unknown)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            if isinstance(child, dict):
+                _struct(node, child, f"{path}[{index}]", "JSONSchemaProps", unknown)
+
+
 def _map(node: Node, value: dict[str, Any], path: str, owner: str, unknown: list[str], whole: Node) -> None:
     simple = node.kind == "string" and not node.format and not node.ref
     for key, child in value.items():
@@ -172,7 +193,7 @@ def _map(node: Node, value: dict[str, Any], path: str, owner: str, unknown: list
             if not isinstance(child, str):
                 raise _mismatch(child, node, owner, path)
         else:
-            result = _value(node, child, f"{path}.{key}", owner, unknown)
+            result = _value(node, child, f"{path}{_KEY}{key}{_KEY_END}", owner, unknown)
             if result is not child:
                 value[key] = result
 
@@ -276,7 +297,4 @@ _SPECIAL: Final[dict[str, Callable[[Any, str], Any]]] = {
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _raw,
     _META + "FieldsV1": _raw,
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": _raw,
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray": _raw,
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool": _raw,
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": _raw,
 }

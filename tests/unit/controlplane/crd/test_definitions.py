@@ -9,6 +9,7 @@ import pytest
 
 from merope.controlplane.crd.definitions import DefinitionStrategy
 from merope.controlplane.crd.validity import definition_complaints
+from merope.controlplane.registry import typed
 from merope.controlplane.resource import Request
 from merope.controlplane.scheme import catalogue
 
@@ -429,3 +430,41 @@ def test_an_update_is_not_refused_for_what_the_stored_definition_already_had_wro
     new["spec"]["versions"][0]["deprecated"] = True
 
     assert complaints(new, old) == []
+
+
+DECODED = [
+    pytest.param(
+        spec_of({"type": "array", "items": {"type": "string", "odd": 1}}), ["properties.spec.items.odd"], id="items"
+    ),
+    pytest.param(
+        spec_of({"type": "object", "additionalProperties": {"type": "string", "odd": 1}}),
+        ["properties.spec.additionalProperties.odd"],
+        id="map values",
+    ),
+    pytest.param(spec_of({"type": "object", "default": {"odd": 1}}), [], id="defaults are data"),
+    pytest.param(spec_of({"type": "object", "additionalProperties": True}), [], id="no schema"),
+]
+
+
+@pytest.mark.parametrize(("schema", "unknown"), DECODED)
+def test_a_schema_has_known_keywords_only_however_deep(schema: dict[str, Any], unknown: list[str]) -> None:
+    resource = catalogue.load().lookup("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    assert resource is not None
+    obj = definition(schema)
+
+    found = typed.decode(resource.node, obj, resource.kind)
+
+    assert found == [f"spec.versions[0].schema.openAPIV3Schema.{path}" for path in unknown]
+
+
+def test_a_wrong_type_in_a_schema_is_told_without_the_names_of_its_properties() -> None:
+    resource = catalogue.load().lookup("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    assert resource is not None
+
+    with pytest.raises(typed.TypeMismatch) as caught:
+        typed.decode(resource.node, definition(spec_of({"description": False})), resource.kind)
+
+    assert str(caught.value) == (
+        "json: cannot unmarshal bool into Go struct field JSONSchemaProps.spec.versions.schema.openAPIV3Schema."
+        "properties.description of type string"
+    )
