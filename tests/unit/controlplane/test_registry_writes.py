@@ -2,8 +2,12 @@
 
 import asyncio
 import base64
+import threading
+from types import SimpleNamespace
 
 import pytest
+
+from merope.controlplane.http import yamlbody
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -434,3 +438,28 @@ async def test_secrets_keep_their_bytes(api):
     )
 
     assert answer.body["data"] == {"k": encoded, "t": "eA=="}
+
+
+async def test_a_large_body_is_decoded_beside_the_loop(api, monkeypatch):
+    namespace = await api.namespace()
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    threads = {}
+
+    def load(text):
+        threads[len(text)] = threading.current_thread()
+        return yamlbody.load(text)
+
+    monkeypatch.setattr("merope.controlplane.http.bodies.yamlbody", SimpleNamespace(load=load))
+    yaml = {"Content-Type": "application/yaml"}
+    small, large = (f"metadata:\n  name: n{size}\ndata:\n  k: {'v' * size}\n".encode() for size in (10, 200_000))
+    answers = [await api.call("POST", path, body, yaml) for body in (small, large)]
+
+    assert [answer.code for answer in answers] == [201, 201]
+    assert threads[len(small)] is threading.main_thread()
+    assert threads[len(large)] is not threading.main_thread()
+
+
+async def test_pretty_answers_are_for_people(api):
+    answer = await api.call("GET", "/api/v1/namespaces/default?pretty=true")
+
+    assert '\n  "kind": "Namespace",\n' in answer.text

@@ -31,11 +31,15 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The form of an answer: ``kind`` is empty for the object itself, else the meta.k8s.io kind asked for."""
+    """The form of an answer: ``kind`` is empty for the object itself, else the meta.k8s.io kind asked for.
+
+    ``pretty`` asks for JSON that people can read.
+    """
 
     yaml: bool = False
     kind: str = ""
     version: str = "v1"
+    pretty: bool = False
 
     @property
     def media(self) -> str:

@@ -60,6 +60,8 @@ def document(obj: Any, output: Output, status: int = 200) -> HttpResponse:
         value = orjson.loads(obj) if isinstance(obj, bytes) else obj
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         data = yaml.dump(value, Dumper=dumper, sort_keys=True, allow_unicode=True, width=1 << 30).encode()
+    elif output.pretty:
+        data = orjson.dumps(orjson.loads(obj) if isinstance(obj, bytes) else obj, option=orjson.OPT_INDENT_2) + b"\n"
     else:
         data = obj if isinstance(obj, bytes) else orjson.dumps(obj)
     return HttpResponse(status, CIMultiDict({"Content-Type": output.media}), data)

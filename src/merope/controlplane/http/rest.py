@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from merope.controlplane import subresources
@@ -16,13 +19,15 @@ from merope.controlplane.errors import (
 from merope.controlplane.http import bodies, negotiation, options, rendering, watching
 from merope.controlplane.http.message import HttpRequest, HttpResponse, text_response
 from merope.controlplane.http.negotiation import Output
-from merope.controlplane.http.requestinfo import RequestInfo
+from merope.controlplane.http.requestinfo import RequestInfo, is_true
 from merope.controlplane.registry import Written, patching, shaping
 from merope.controlplane.resource import GroupVersionKind, Object, Options, Request, Resource, Subresource, UserInfo
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
 
+#: Bodies from this size on are decoded in a thread, so that nobody waits for them.
+_THREAD_BYTES: Final = 128 * 1024
 _COLLECTION_VERBS: Final = frozenset({"list", "watch", "create", "deletecollection"})
 #: Hidden from discovery while a definition is going away, but still served.
 _WRITES: Final = frozenset({"create", "update", "patch"})
@@ -120,7 +125,8 @@ class RestHandler:
         internal = f"*{resource.group.partition('.')[0] or 'core'}.{kind}"
         go_type = internal if resource.builtin else "*unstructured.Unstructured" + ("List" if form == "list" else "")
         accept = http.headers.get("Accept", "")
-        return negotiation.negotiate(accept, builtin=resource.builtin, form=form, go_type=go_type)
+        output = negotiation.negotiate(accept, builtin=resource.builtin, form=form, go_type=go_type)
+        return replace(output, pretty=True) if is_true(http.query.get("pretty")) else output
 
     @staticmethod
     def _include(http: HttpRequest) -> str:
@@ -149,8 +155,11 @@ class RestHandler:
     def _write_options(self, http: HttpRequest, request: Request, verb: str, *, apply: bool = False) -> None:
         request.options = options.write_options(http.query, request.user_agent, _OPTION_KINDS[verb], apply=apply)
 
-    def _body(self, http: HttpRequest, request: Request, expected: GroupVersionKind, *, builtin: bool) -> bodies.Body:
-        return bodies.decode(
+    async def _body(
+        self, http: HttpRequest, request: Request, expected: GroupVersionKind, *, builtin: bool
+    ) -> bodies.Body:
+        decode = functools.partial(
+            bodies.decode,
             http.body,
             http.headers.get("Content-Type", ""),
             expected,
@@ -158,12 +167,13 @@ class RestHandler:
             catalogue=self._server.catalogue,
             look_for_duplicates=request.options.field_validation != "Ignore",
         )
+        return decode() if len(http.body) < _THREAD_BYTES else await asyncio.to_thread(decode)
 
     async def _create(self, http: HttpRequest, request: Request) -> HttpResponse:
         resource = request.resource
         output = self._output(http, resource, "object")
         self._write_options(http, request, "create")
-        body = self._body(http, request, resource.gvk, builtin=resource.builtin)
+        body = await self._body(http, request, resource.gvk, builtin=resource.builtin)
         answer = subresources.handler(resource, "")
         if answer is not None:
             shaping.shape_body(self._server, request, body.obj, body.duplicates)
@@ -176,23 +186,28 @@ class RestHandler:
         resource = request.resource
         output = self._output(http, resource, "object")
         self._write_options(http, request, "update")
-        body = self._body(http, request, resource.gvk, builtin=resource.builtin)
+        body = await self._body(http, request, resource.gvk, builtin=resource.builtin)
         written = await self._server.registry.update(request, body.obj, body.duplicates)
         return await self._written(http, request, written, output)
 
     async def _patch(self, http: HttpRequest, request: Request) -> HttpResponse:
         output = self._output(http, request.resource, "object")
-        patch = self._decode_patch(http, request)
+        patch = await self._decode_patch(http, request)
         written = await self._server.registry.patch(request, patch)
         return await self._written(http, request, written, output)
 
-    def _decode_patch(self, http: HttpRequest, request: Request) -> patching.Patch:
+    async def _decode_patch(self, http: HttpRequest, request: Request) -> patching.Patch:
         media = negotiation.patch_type(http.headers.get("Content-Type", ""), builtin=request.resource.builtin)
         self._write_options(http, request, "patch", apply=media == negotiation.APPLY_PATCH)
         validation = request.options.field_validation
-        return patching.decode(
-            media, http.body, strict=validation == "Strict", look_for_duplicates=validation != "Ignore"
+        decode = functools.partial(
+            patching.decode,
+            media,
+            http.body,
+            strict=validation == "Strict",
+            look_for_duplicates=validation != "Ignore",
         )
+        return decode() if len(http.body) < _THREAD_BYTES else await asyncio.to_thread(decode)
 
     async def _written(self, http: HttpRequest, request: Request, written: Written, output: Output) -> HttpResponse:
         status = 201 if written.created else 200
@@ -257,7 +272,7 @@ class RestHandler:
         server, resource = self._server, request.resource
         output = self._output(http, resource, "object")
         self._write_options(http, request, "create")
-        body = self._body(http, request, sub.kind, builtin=True)
+        body = await self._body(http, request, sub.kind, builtin=True)
         answer = subresources.handler(resource, sub.name)
         if answer is None:
             raise method_not_allowed()
@@ -274,10 +289,10 @@ class RestHandler:
             scale = subresources.read_scale(resource, await server.views.fresh(resource, entry))
         elif verb == "update":
             self._write_options(http, request, "update")
-            body = self._body(http, request, sub.kind, builtin=True)
+            body = await self._body(http, request, sub.kind, builtin=True)
             scale = await subresources.write_scale(server, request, body.obj)
         else:
-            scale = await subresources.patch_scale(server, request, self._decode_patch(http, request))
+            scale = await subresources.patch_scale(server, request, await self._decode_patch(http, request))
         return self._scale_response(resource, scale, output)
 
     @staticmethod
