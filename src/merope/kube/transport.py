@@ -19,7 +19,7 @@ import socket
 import ssl
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -29,7 +29,7 @@ from yarl import URL
 
 from merope.kube.config import ClientConfig
 from merope.kube.credentials import Credential, Credentials
-from merope.kube.errors import ConfigError, ConnectionFailed
+from merope.kube.errors import ConfigError, ConnectionFailed, error_from_response
 from merope.kube.proxy import proxy_for
 from merope.kube.tls import client_context
 
@@ -130,6 +130,20 @@ class HttpsTransport:
         if self._config.disable_compression:
             sent["Accept-Encoding"] = "identity"
         return await pool.request(method, self._base + target, sent, body, timeout, idle)
+
+    async def upgrade(self, target: str, protocols: Sequence[str]) -> aiohttp.ClientWebSocketResponse:
+        """Opens a WebSocket (exec, attach, port-forward: ``v5.channel.k8s.io`` and its elders); the caller closes it.
+
+        Raises ``ApiError`` where the server answers something else, ``ConnectionFailed``.
+        """
+        credential = await self._credentials.current()
+        pool = self._pool
+        if pool is None or pool.credential is not credential:
+            pool = self._pool_for(credential)
+        sent = CIMultiDict(self._impersonation)
+        if credential.authorization is not None:
+            sent["Authorization"] = credential.authorization
+        return await pool.upgrade(self._base + target, sent, protocols)
 
     def renew(self) -> bool:
         return self._credentials.invalidate()
@@ -291,6 +305,25 @@ class _Pool:
             self._open.add(wrapped)
             _keep_alive(response)
         return wrapped
+
+    async def upgrade(
+        self, url: str, headers: Mapping[str, str], protocols: Sequence[str]
+    ) -> aiohttp.ClientWebSocketResponse:
+        try:
+            return await self._session.ws_connect(
+                URL(url, encoded=True),
+                protocols=protocols,
+                headers=headers,
+                proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
+                server_hostname=self._server_name,
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            target = f"GET {url.partition('?')[0]}"
+            raise error_from_response(error.status, error.headers or {}, b"", request=target) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _failure(error, f"GET {url.partition('?')[0]}") from error
 
     def released(self, response: _AiohttpResponse) -> None:
         self._open.discard(response)

@@ -20,7 +20,9 @@ from merope.kube import (
     Conflict,
     ConnectionFailed,
     Expired,
+    Forbidden,
     Gone,
+    HttpsTransport,
     Invalid,
     NoMatch,
     NotFound,
@@ -351,3 +353,29 @@ def test_a_namespaced_object_needs_its_namespace_and_a_cluster_scoped_one_has_no
         CORE["Namespace"].path("a", "ns")
     assert CM.path("a/b", "ns") == "/api/v1/namespaces/ns/configmaps/a%2Fb"
     assert CORE["ClusterRole"].path("system:x") == ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:x")
+
+
+async def test_an_upgrade_opens_a_websocket_or_says_why_not(server):
+    async def echo(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("v5.channel.k8s.io",))
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_bytes(message.data)
+        return socket
+
+    path = "/api/v1/namespaces/ns/pods/p/exec"
+    server.then("GET", path, echo, refusal(403, "Forbidden"))
+    transport = HttpsTransport(ClientConfig(server=server.url, token="t"))
+    try:
+        socket = await transport.upgrade(f"{path}?command=id", ["v5.channel.k8s.io"])
+        await socket.send_bytes(b"\x00in")
+        assert await socket.receive_bytes() == b"\x00in"
+        assert socket.protocol == "v5.channel.k8s.io"
+        await socket.close()
+        with pytest.raises(Forbidden):
+            await transport.upgrade(path, ["v5.channel.k8s.io"])
+    finally:
+        await transport.close()
+
+    assert server.requests[0].headers["Authorization"] == "Bearer t"
+    assert server.requests[0].query["command"] == "id"
