@@ -103,8 +103,8 @@ wait, no event is lost). So an agent asks for narrow informers, and shares one c
 
 Leader election: ``Manager(client, leader=LeaderElector(client, "lock", "namespace"))``; ``run`` raises
 ``LeadershipLost``.
-Commands and tests wait with ``client.watch(...)``; ``InProcessTransport`` (``merope.kube.inprocess``) reaches a control
-plane of the same process.
+Commands and tests wait with ``client.watch(...)``; ``HttpsTransport.upgrade`` opens WebSockets (exec, port-forward);
+``InProcessTransport`` (``merope.kube.inprocess``) reaches a control plane of the same process.
 """
 
 from merope.kube.cache import Cache, Change

@@ -8,7 +8,8 @@ lists (``sendInitialEvents``) the list is the beginning of the watch; where not,
 What may go wrong, and what happens then. Server gone, restarting or overloaded: tries again with jittered, growing
 pauses;
 the cache keeps what it has. A peer that vanished without a word: the server sends a bookmark every minute, so silence
-beyond ``idle`` seconds ends the connection. An event that can't be understood: skipped and counted, and the next end of
+beyond ``idle`` seconds ends the connection. An identity that may list and not watch: lists every ``poll`` seconds.
+An event that can't be understood: skipped and counted, and the next end of
 the watch leads to a fresh list instead of a resume. Large lists are taken in slices, so that nothing else on the event
 loop waits longer than a few milliseconds.
 """
@@ -26,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar, cast, overload
 from merope.api.meta.v1 import Object
 from merope.kube.cache import Cache, Handler, IndexFunction
 from merope.kube.client import Client
-from merope.kube.errors import ApiError, BadRequest, Gone, Invalid, KubeError
+from merope.kube.errors import ApiError, BadRequest, Forbidden, Gone, Invalid, KubeError
 from merope.kube.resources import Kind, Manifest, ObjectT, ResourceRef, ref_of
 from merope.kube.snapshot import ObjectKey, Snapshot
 from merope.kube.watch import DELETED, Malformed, WatchEvent
@@ -59,8 +60,11 @@ class Informer(Generic[V]):
         indexes: Mapping[str, IndexFunction[V]] | None = None,
         page_size: int = 500,
         idle: float = 150.0,
+        poll: float = 60.0,
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
+        """``idle`` is the silence (seconds) after which a watch counts as dead; ``poll`` is how often to list where
+        watching is forbidden and listing is not."""
         self.client = client
         self.kind = kind
         self.ref: ResourceRef = ref_of(kind)
@@ -80,9 +84,11 @@ class Informer(Generic[V]):
         self._projection = projection
         self._page_size = page_size
         self._idle = idle
+        self._poll = poll
         self._first_pause = first_pause
         self._version: str | None = None
         self._doubtful = False
+        self._polling = False
         self._synced = asyncio.Event()
         self._paused_at = perf_counter()
 
@@ -182,6 +188,12 @@ class Informer(Generic[V]):
                 raise
             _log.debug("%s: no streaming lists here: %s", self, error)
             self.client.streaming_lists = False
+        except Forbidden as error:
+            if not self._polling:
+                self._polling = True
+                _log.warning("%s: %s; listing every %.0f s instead", self, error, self._poll)
+            await self._list()
+            await asyncio.sleep(self._poll)
 
     async def _watch(self, initial: bool, silence: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()

@@ -209,6 +209,17 @@ async def test_overload_is_survived(server, client):
     assert seen.objects == {"a": "1"}
 
 
+async def test_where_watching_is_forbidden_it_lists_again_and_again(server, client):
+    server.always("WATCH", ALL, refusal(403, "Forbidden"))
+    server.then("GET", ALL, listing([configmap("a", 1)], 5), listing([configmap("b", 6)], 7))
+    server.always("GET", ALL, listing([configmap("b", 6)], 7))
+
+    async with following(client, poll=0.02) as seen:
+        await seen.until(lambda: seen.objects == {"b": "6"})
+
+    assert seen.changes == [("add", "a", "1"), ("add", "b", "6"), ("delete", "a", "1")]
+
+
 async def test_a_connection_that_fell_silent_is_given_up(server, client):
     silent = streamed(configmap("a", 1), version=5)
     after = Stream()
