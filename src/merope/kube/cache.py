@@ -3,11 +3,11 @@
 Invariants. Only the informer's task and this process's own writes change a cache, both on the event loop, each
 change in one step: readers never see half of one. Handlers run once for every change, after the cache has it.
 
-Versions. Within one watch lineage (everything since the last relist) versions of an object only grow: an event that is
-older than what is cached is the late echo of something we know better (our own write came first), one of the same
-version is that echo itself. Both are dropped. A relist starts a new lineage and is believed whatever its versions are
-(the server may have been restored from a backup), with one exception: what this process wrote after the list was made.
-Our own deletions leave a tombstone, by uid, until the server's DELETED event or the next relist.
+Versions. Within one watch lineage (everything since the last relist) versions of an object only grow: an event that
+is older than what is cached is the late echo of something we know better (our own write came first), one of the
+same version is that echo itself. Both are dropped. A relist starts a new lineage and is believed whatever its
+versions are (the server may have been restored from a backup), with one exception: what this process wrote after
+the list was made. Our own deletions leave a tombstone, by uid, until the server's DELETED event or the next relist.
 """
 
 from __future__ import annotations

@@ -1,12 +1,15 @@
-"""The client: every verb of the Kubernetes API, typed where the kind is a class of ``merope.api``, dynamic otherwise.
+"""The client: every verb of the Kubernetes API, typed where the kind is a class of ``merope.api``, dynamic
+otherwise.
 
 What a *kind* is, decides what comes back: ``client.get(ManagedCluster, "c1")`` is a ``ManagedCluster``,
 ``client.get(CORE["Secret"], "s", "ns")`` a dict. Typed objects are for reading and for creating. Changing an object
-that exists means sending what changed, never the struct: ``patch``, or ``merope.kube.writer`` which makes the patch.
+that exists means sending what changed, never the struct: ``patch``, or ``merope.kube.writer`` which makes the
+patch.
 
-Retries. A refusal with 429, or with a server error that says ``Retry-After``, was not carried out and is repeated for
-every verb. A lost connection is repeated for the verbs whose repetition changes nothing more (all but create and JSON
-patches), and for those too where the server can't have seen the request. All of it within ``patience`` seconds.
+Retries. A refusal with 429, or with a server error that says ``Retry-After``, was not carried out and is repeated
+for every verb. A lost connection is repeated for the verbs whose repetition changes nothing more (all but create
+and JSON patches), and for those too where the server can't have seen the request. All of it within ``patience``
+seconds.
 """
 
 from __future__ import annotations
@@ -131,9 +134,9 @@ class _RateLimit:
 class Client:
     """A connection to one API server as one identity. Use as ``async with Client(config) as client``.
 
-    ``connections`` limits the connections to the server (0: no limit); one of them is kept for requests, the others are
-    for watches, and informers beyond that number take turns (``merope.kube.slots``). An agent's hub client has 3.
-    ``in_flight`` limits the requests under way, ``qps`` and ``burst`` the rate of new ones (None: no limit),
+    ``connections`` limits the connections to the server (0: no limit); one of them is kept for requests, the others
+    are for watches, and informers beyond that number take turns (``merope.kube.slots``). An agent's hub client has
+    3. ``in_flight`` limits the requests under way, ``qps`` and ``burst`` the rate of new ones (None: no limit),
     ``timeout`` is the time one try of a request may take, ``patience`` the time that retries may take (seconds).
     ``on_warning`` gets the text of each ``Warning`` header.
     """
@@ -589,7 +592,8 @@ class Client:
         subresource: str = "",
         dry_run: bool = False,
     ) -> Any:
-        """Server-side apply: the object holds exactly the fields this manager wants. Creates it where it is missing.
+        """Server-side apply: the object holds exactly the fields this manager wants. Creates it where it is
+        missing.
 
         Raises ``Conflict`` (cause ``FieldManagerConflict``) where another manager owns a field, unless ``force``.
         """
@@ -702,9 +706,9 @@ class Client:
     ) -> AsyncIterator[WatchEvent[Any]]:
         """The events of one watch connection, until the server ends it (then the iteration ends).
 
-        For waiting for something, in commands and tests. A program that must not miss anything uses an ``Informer``:
-        this doesn't reconnect. Raises ``Expired`` where the version is too old, ``ConnectionFailed`` where it breaks
-        off. Close it (``contextlib.aclosing``) if you leave it early.
+        For waiting for something, in commands and tests. A program that must not miss anything uses an
+        ``Informer``: this doesn't reconnect. Raises ``Expired`` where the version is too old, ``ConnectionFailed``
+        where it breaks off. Close it (``contextlib.aclosing``) if you leave it early.
         """
         batches = self.watch_batches(
             kind,
@@ -736,10 +740,11 @@ class Client:
         initial_events: bool = False,
         idle: float | None = None,
     ) -> AsyncGenerator[builtins.list[WatchEvent[Any] | Malformed], None]:
-        """A watch as informers need it: what arrived together comes together, malformed events and bookmarks included.
+        """A watch as informers need it: what arrived together comes together, malformed events and bookmarks
+        included.
 
-        An ERROR event raises its ``ApiError`` after the events before it. ``idle`` is the silence (seconds) after which
-        the connection counts as dead.
+        An ERROR event raises its ``ApiError`` after the events before it. ``idle`` is the silence (seconds) after
+        which the connection counts as dead.
         """
         ref, type_ = _resolve(kind)
         query: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """Conditions in a status, as raw lists of dicts, with the semantics of metav1: pure functions.
 
-``lastTransitionTime`` says when the status of a condition last changed from one value to another. A changed reason or
-message keeps it, and a condition that says what it said before is left as it is, so that nothing needs to be written.
+``lastTransitionTime`` says when the status of a condition last changed from one value to another. A changed reason
+or message keeps it, and a condition that says what it said before is left as it is, so that nothing needs to be
+written.
 """
 
 from __future__ import annotations

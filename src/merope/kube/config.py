@@ -1,8 +1,9 @@
 """Where the API server is and who we are: kubeconfig files and the in-cluster environment.
 
-A kubeconfig is read as kubectl reads it: ``KUBECONFIG`` may list several files, the first that mentions an entry wins,
-relative paths count from the file they stand in. What comes out is one ``ClientConfig``, plain data that says where
-each piece of credential comes from. Files are read later, by ``merope.kube.credentials``, again and again: they rotate.
+A kubeconfig is read as kubectl reads it: ``KUBECONFIG`` may list several files, the first that mentions an entry
+wins, relative paths count from the file they stand in. What comes out is one ``ClientConfig``, plain data that says
+where each piece of credential comes from. Files are read later, by ``merope.kube.credentials``, again and again:
+they rotate.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class ClientConfig:
     """Everything needed to reach one API server as one identity. Immutable; derive variants with
     ``dataclasses.replace``.
 
-    Where both a file and inline data are given for the same thing, the inline data wins (as in client-go). ``insecure``
-    switches off the verification of the server's certificate: set only where a kubeconfig says so explicitly.
+    Where both a file and inline data are given for the same thing, the inline data wins (as in client-go).
+    ``insecure`` switches off the verification of the server's certificate: set only where a kubeconfig says so
+    explicitly.
     """
 
     server: str

@@ -1,9 +1,8 @@
 """A controller: events become keys, keys are reconciled, what fails comes back.
 
 A controller is level-triggered. ``reconcile(key)`` gets no event, only the name of what to look at; it reads the
-caches,
-decides, writes the difference, and may be called again at any time for any reason. Sources say which keys follow from a
-changed object; a key is never reconciled twice at a time.
+caches, decides, writes the difference, and may be called again at any time for any reason. Sources say which keys
+follow from a changed object; a key is never reconciled twice at a time.
 
 Where an algorithm gains from seeing many keys at once, a controller has ``reconcile_batch(keys)`` instead, and one
 worker.
@@ -54,8 +53,8 @@ class Controller(Generic[K]):
     """One reconcile function and what feeds it. ``run()`` needs its informers running (the ``Manager`` sees to it).
 
     ``workers`` keys are reconciled at a time. ``max_batch`` limits a batch (0: no limit); ``linger`` is how long
-    (seconds)
-    a batch waits for more keys after its first. ``timeout`` ends a reconcile that hangs (seconds; it counts as failed).
+    (seconds) a batch waits for more keys after its first. ``timeout`` ends a reconcile that hangs (seconds; it
+    counts as failed).
     """
 
     def __init__(
@@ -96,8 +95,8 @@ class Controller(Generic[K]):
     ) -> None:
         """Reconciles the keys that follow from a changed object (default: the object's own ``ObjectKey``).
 
-        The function is asked for the state before and the state after. ``when`` filters changes, such as those of the
-        spec alone (``generation_changed``). May be called before or after the informer has started.
+        The function is asked for the state before and the state after. ``when`` filters changes, such as those of
+        the spec alone (``generation_changed``). May be called before or after the informer has started.
         """
         self.sources.append(informer)
         mapping = keys if keys is not None else cast("Callable[[Snapshot[V]], Iterable[K]]", _own_key)

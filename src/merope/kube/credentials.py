@@ -1,11 +1,12 @@
 """The credential of the moment: read from files that rotate, printed by plugins, renewed at an issuer.
 
-``Credentials.current()`` is asked before every request and nearly always answers from memory. Files are looked at again
-after a second (their times, not their content), plugins and OIDC issuers are asked again shortly before what they gave
-expires. ``Credentials.invalidate()`` is what a 401 does: whatever can be renewed is renewed at the next question.
+``Credentials.current()`` is asked before every request and nearly always answers from memory. Files are looked at
+again after a second (their times, not their content), plugins and OIDC issuers are asked again shortly before what
+they gave expires. ``Credentials.invalidate()`` is what a 401 does: whatever can be renewed is renewed at the next
+question.
 
-The answer is one immutable value; it is the *same* value as long as nothing changed, which is how the transport knows
-whether its connections still speak for the right identity.
+The answer is one immutable value; it is the *same* value as long as nothing changed, which is how the transport
+knows whether its connections still speak for the right identity.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What can go wrong when talking to a Kubernetes API, as exceptions that a caller can tell apart.
 
 Two families share the root ``KubeError``. ``ApiError`` means that the server answered and refused: it carries the
-``Status`` that the server sent, and its subclass says which refusal (``NotFound``, ``Conflict``, ...). The others mean
-that there was no usable answer: ``ConnectionFailed`` (nobody there, or the connection broke), ``CredentialRefused``
-(the server is alive, but breaks off connections that carry our certificate) and ``ConfigError`` (we could not even
-start: bad kubeconfig, missing file, failing credential plugin).
+``Status`` that the server sent, and its subclass says which refusal (``NotFound``, ``Conflict``, ...). The others
+mean that there was no usable answer: ``ConnectionFailed`` (nobody there, or the connection broke),
+``CredentialRefused`` (the server is alive, but breaks off connections that carry our certificate) and
+``ConfigError`` (we could not even start: bad kubeconfig, missing file, failing credential plugin).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class ConnectionFailed(KubeError):
     """No response: refused, reset, timed out, or broken off in the middle.
 
     ``sent`` is False only where it is certain that the server never saw the request (the connection could not be
-    made), so that repeating it is safe for every verb. ``early`` is True where the connection ended before the first
-    byte of a response, which is also how some servers refuse a client certificate.
+    made), so that repeating it is safe for every verb. ``early`` is True where the connection ended before the
+    first byte of a response, which is also how some servers refuse a client certificate.
     """
 
     def __init__(self, message: str, *, sent: bool = True, early: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Events about objects, for people who ask "what happened?" (``kubectl describe``, ``kubectl events``).
 
-``EventRecorder.record`` never waits and never fails a reconcile: events go through a bounded buffer to one task that
-writes them in the form of events.k8s.io/v1. What repeats becomes a series: the same thing said about the same object
-within six minutes is one Event with a count, updated at most once a minute, so that a failing reconcile cannot flood
-the server.
+``EventRecorder.record`` never waits and never fails a reconcile: events go through a bounded buffer to one task
+that writes them in the form of events.k8s.io/v1. What repeats becomes a series: the same thing said about the same
+object within six minutes is one Event with a count, updated at most once a minute, so that a failing reconcile
+cannot flood the server.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class EventRecorder:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``controller`` is the reporting controller (``example.com/thing``). ``default_namespace`` is where events
-        about cluster-scoped objects go: ``default``, as Kubernetes has it."""
+        about cluster-scoped objects go: ``default``, as Kubernetes has it.
+        """
         self._client = client
         self._controller = controller
         self._instance = (instance or f"{controller}-{socket.gethostname()}")[:128]

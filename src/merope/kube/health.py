@@ -1,7 +1,8 @@
-"""The health endpoints of a process: ``/healthz``, ``/readyz``, ``/metrics`` over plain HTTP, for probes and scrapers.
+"""The health endpoints of a process: ``/healthz``, ``/readyz``, ``/metrics`` over plain HTTP, for probes and
+scrapers.
 
-A check is a function that returns None when all is well, else what is wrong. ``/healthz`` answers whether the process
-should go on living, ``/readyz`` whether it does its work yet; ``?verbose`` lists the checks one by one, and
+A check is a function that returns None when all is well, else what is wrong. ``/healthz`` answers whether the
+process should go on living, ``/readyz`` whether it does its work yet; ``?verbose`` lists the checks one by one, and
 ``/readyz/NAME`` asks a single one.
 """
 

@@ -1,17 +1,16 @@
 """An informer: a cache that follows the server.
 
-It lists, then watches from the version of the list, and goes on like that for good: a watch that ends is resumed from
-the last version seen (bookmarks move it along), and only a version that the server no longer has, or doesn't have yet
-(410, "too large resource version": a server restored from a backup), makes it list again. Where the server streams
-lists (``sendInitialEvents``) the list is the beginning of the watch; where not, it comes in pages.
+It lists, then watches from the version of the list, and goes on like that for good: a watch that ends is resumed
+from the last version seen (bookmarks move it along), and only a version that the server no longer has, or doesn't
+have yet (410, "too large resource version": a server restored from a backup), makes it list again. Where the server
+streams lists (``sendInitialEvents``) the list is the beginning of the watch; where not, it comes in pages.
 
 What may go wrong, and what happens then. Server gone, restarting or overloaded: tries again with jittered, growing
-pauses;
-the cache keeps what it has. A peer that vanished without a word: the server sends a bookmark every minute, so silence
-beyond ``idle`` seconds ends the connection. An identity that may list and not watch: lists every ``poll`` seconds.
-An event that can't be understood: skipped and counted, and the next end of
-the watch leads to a fresh list instead of a resume. Large lists are taken in slices, so that nothing else on the event
-loop waits longer than a few milliseconds.
+pauses; the cache keeps what it has. A peer that vanished without a word: the server sends a bookmark every minute,
+so silence beyond ``idle`` seconds ends the connection. An identity that may list and not watch: lists every
+``poll`` seconds. An event that can't be understood: skipped and counted, and the next end of the watch leads to a
+fresh list instead of a resume. Large lists are taken in slices, so that nothing else on the event loop waits longer
+than a few milliseconds.
 """
 
 from __future__ import annotations
@@ -64,7 +63,8 @@ class Informer(Generic[V]):
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
         """``idle`` is the silence (seconds) after which a watch counts as dead; ``poll`` is how often to list where
-        watching is forbidden and listing is not."""
+        watching is forbidden and listing is not.
+        """
         self.client = client
         self.kind = kind
         self.ref: ResourceRef = ref_of(kind)

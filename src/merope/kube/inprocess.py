@@ -1,7 +1,7 @@
 """A transport to a control plane that lives in this process: the same bytes, no sockets.
 
-For tests and for simulators that run thousands of agents. The control plane is anything with
-``async handle(request) -> response``; it gets method, target, headers, body and the client certificate (DER), and
+For tests and for simulators that run thousands of agents. The control plane is anything with ``async
+handle(request) -> response``; it gets method, target, headers, body and the client certificate (DER), and
 authenticates and authorizes as it does over TLS. There is no back door.
 """
 

@@ -1,10 +1,10 @@
 """Leader election on a Lease, as client-go does it: the two take turns on the same Lease.
 
 The holder renews every ``retry_period``. Whoever wants to hold watches the record and takes it when it hasn't
-changed for
-as long as the record says it lasts, measured on the own clock from the moment the change was seen (clocks of different
-machines are never compared). A holder that couldn't renew for ``renew_deadline`` steps down at once, which is before
-anybody else may take over. On a clean exit the Lease is given back, so that the next holder needn't wait.
+changed for as long as the record says it lasts, measured on the own clock from the moment the change was seen
+(clocks of different machines are never compared). A holder that couldn't renew for ``renew_deadline`` steps down at
+once, which is before anybody else may take over. On a clean exit the Lease is given back, so that the next holder
+needn't wait.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class LeaderElector:
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Waits for the Lease, then runs ``lead`` while renewing; returns when it returns.
 
-        Raises ``LeadershipLost`` (after ``lead`` was cancelled and has ended). To stop, cancel this, or let ``lead``
-        return.
+        Raises ``LeadershipLost`` (after ``lead`` was cancelled and has ended). To stop, cancel this, or let
+        ``lead`` return.
         """
         await self.acquire()
         self.leading = True

@@ -1,10 +1,9 @@
 """The manager: what a process is made of, started in order, stopped in order.
 
-Start: health endpoints, services that every replica runs (webhook listeners), informers, then, when this process leads,
-the controllers, each as soon as its caches are complete. Stop: controllers finish the reconciles under way (for
-``grace``
-seconds), services and informers end, the Lease is given back, the health endpoints close. Every task belongs to a task
-group; one that fails ends the manager with its error.
+Start: health endpoints, services that every replica runs (webhook listeners), informers, then, when this process
+leads, the controllers, each as soon as its caches are complete. Stop: controllers finish the reconciles under way
+(for ``grace`` seconds), services and informers end, the Lease is given back, the health endpoints close. Every task
+belongs to a task group; one that fails ends the manager with its error.
 """
 
 from __future__ import annotations
@@ -39,9 +38,8 @@ class Manager:
     """Composes informers, controllers and services of a process. ``await manager.run()`` runs them.
 
     ``client`` is what ``informer`` and ``recorder`` use unless told otherwise. ``health`` is ``host:port`` for the
-    health
-    endpoints (None: none). With ``leader`` only the holder of its Lease runs the controllers; where the Lease is lost,
-    ``run`` raises ``LeadershipLost`` and the caller decides whether to start again.
+    health endpoints (None: none). With ``leader`` only the holder of its Lease runs the controllers; where the
+    Lease is lost, ``run`` raises ``LeadershipLost`` and the caller decides whether to start again.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Counters, gauges and histograms, and their Prometheus text form.
 
-Only what ``/metrics`` needs: no dependency, no background work, no state outside a ``Metrics`` object. Gauges may be
-functions, asked when somebody scrapes.
+Only what ``/metrics`` needs: no dependency, no background work, no state outside a ``Metrics`` object. Gauges may
+be functions, asked when somebody scrapes.
 """
 
 from __future__ import annotations

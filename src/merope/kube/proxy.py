@@ -1,7 +1,8 @@
-"""Which proxy a connection goes through: the kubeconfig's ``proxy-url``, else the environment as Go programs read it.
+"""Which proxy a connection goes through: the kubeconfig's ``proxy-url``, else the environment as Go programs read
+it.
 
-``HTTPS_PROXY`` (or ``HTTP_PROXY`` for http:// servers, either in lower case as well) applies unless ``NO_PROXY`` names
-the server; this machine is never reached through a proxy of the environment.
+``HTTPS_PROXY`` (or ``HTTP_PROXY`` for http:// servers, either in lower case as well) applies unless ``NO_PROXY``
+names the server; this machine is never reached through a proxy of the environment.
 """
 
 from __future__ import annotations

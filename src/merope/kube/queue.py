@@ -1,9 +1,9 @@
 """The queue between events and workers.
 
-A key is in it once, however many events name it; while a worker has the key, further adds wait until the worker is done
-and then make it run again, so a key is never worked on twice at a time and no event is lost. Keys come out in the order
-in which they went in. A key that fails comes back after 5 ms, doubled with every failure up to 1,000 s, and holds up no
-other key meanwhile.
+A key is in it once, however many events name it; while a worker has the key, further adds wait until the worker is
+done and then make it run again, so a key is never worked on twice at a time and no event is lost. Keys come out in
+the order in which they went in. A key that fails comes back after 5 ms, doubled with every failure up to 1,000 s,
+and holds up no other key meanwhile.
 """
 
 from __future__ import annotations

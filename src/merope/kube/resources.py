@@ -1,10 +1,10 @@
 """Which resource of the API is meant, and where it is served.
 
-A ``ResourceRef`` names a resource as the URL has it: group, version, plural. Typed code never writes one: the struct
-classes of ``merope.api`` know theirs, and everything that takes a *kind* takes either. Code that handles arbitrary
-manifests (apiVersion and kind are all it has) asks a ``RESTMapper``, which learns from the server's discovery
-documents, one group version at a time, and forgets what turned out to be missing so that a CRD installed a moment ago
-is found.
+A ``ResourceRef`` names a resource as the URL has it: group, version, plural. Typed code never writes one: the
+struct classes of ``merope.api`` know theirs, and everything that takes a *kind* takes either. Code that handles
+arbitrary manifests (apiVersion and kind are all it has) asks a ``RESTMapper``, which learns from the server's
+discovery documents, one group version at a time, and forgets what turned out to be missing so that a CRD installed
+a moment ago is found.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ class _GroupVersion:
 class RESTMapper:
     """From (apiVersion, kind) to the resource that serves it.
 
-    What the server once said is kept for ``ttl`` seconds (default 10 minutes). A question without an answer asks the
-    server again, at most once in ``retry`` seconds (default 1), so that a loop over manifests whose CRD is missing
-    costs one request a second, and a CRD that appears is found within one.
+    What the server once said is kept for ``ttl`` seconds (default 10 minutes). A question without an answer asks
+    the server again, at most once in ``retry`` seconds (default 1), so that a loop over manifests whose CRD is
+    missing costs one request a second, and a CRD that appears is found within one.
     """
 
     def __init__(self, client: Client, *, ttl: float = 600.0, retry: float = 1.0) -> None:

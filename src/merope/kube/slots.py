@@ -1,9 +1,9 @@
 """How many watches a client may have running, and turns where there are more that want to.
 
-HTTP/1.1 gives every watch a connection of its own, and an agent may hold only three to its hub. With two slots and two
-informers nobody notices. With more, each informer whose turn is over ends its watch when another waits, and resumes
-later from the version it had reached: events come late by a turn or two, none is lost, and the hub carries no more
-connections than before.
+HTTP/1.1 gives every watch a connection of its own, and an agent may hold only three to its hub. With two slots and
+two informers nobody notices. With more, each informer whose turn is over ends its watch when another waits, and
+resumes later from the version it had reached: events come late by a turn or two, none is lost, and the hub carries
+no more connections than before.
 """
 
 from __future__ import annotations

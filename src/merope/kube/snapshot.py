@@ -1,10 +1,9 @@
 """One object as it came from the server: its bytes, and views of them that are made when somebody looks.
 
-Decoding everything that arrives would be most of the cost of a controller, and decoded dicts are five to ten times as
-large as the bytes. So a ``Snapshot`` keeps the bytes and the few facts that caches and queues need (name, namespace,
-uid,
-version, labels), decodes the typed ``value`` on first use and keeps it, and decodes ``raw`` each time it is asked for,
-so that a caller may change what it gets without harming the cache.
+Decoding everything that arrives would be most of the cost of a controller, and decoded dicts are five to ten times
+as large as the bytes. So a ``Snapshot`` keeps the bytes and the few facts that caches and queues need (name,
+namespace, uid, version, labels), decodes the typed ``value`` on first use and keeps it, and decodes ``raw`` each
+time it is asked for, so that a caller may change what it gets without harming the cache.
 """
 
 from __future__ import annotations
@@ -183,8 +182,8 @@ class Snapshot(Generic[V_co]):
     def project(self, projection: Callable[[Snapshot[V_co]], W]) -> Snapshot[W]:
         """The same object with ``value`` replaced by what the projection makes of it, and the bytes dropped.
 
-        Annotations go too: they are large (kubectl's last-applied copy of everything) and a projection takes what it
-        needs.
+        Annotations go too: they are large (kubectl's last-applied copy of everything) and a projection takes what
+        it needs.
         """
         projected: Snapshot[W] = Snapshot.__new__(Snapshot)
         projected.metadata = msgspec.structs.replace(self.metadata, annotations=None)

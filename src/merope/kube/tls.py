@@ -1,11 +1,11 @@
 """TLS contexts for talking to API servers.
 
 Two things differ from what Python does by itself. A CA that comes from a kubeconfig is verified without
-VERIFY_X509_STRICT: the CAs of EKS and MicroK8s lack an extension that Python 3.13 began to insist on, and every other
-Kubernetes client accepts them; and it may be an intermediate (Go takes any certificate in the pool as an anchor). A
-client key that is given inline has to become a file, because that is all the ssl module reads: it goes through memory
-that has no name in the file system, or where the system has no such thing, through a file of mode 0600 that is
-unlinked before anything is written to it.
+VERIFY_X509_STRICT: the CAs of EKS and MicroK8s lack an extension that Python 3.13 began to insist on, and every
+other Kubernetes client accepts them; and it may be an intermediate (Go takes any certificate in the pool as an
+anchor). A client key that is given inline has to become a file, because that is all the ssl module reads: it goes
+through memory that has no name in the file system, or where the system has no such thing, through a file of mode
+0600 that is unlinked before anything is written to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from merope.kube.errors import ConfigError
 def client_context(
     ca: bytes | None, *, insecure: bool = False, certificate: bytes | None = None, key: bytes | None = None
 ) -> ssl.SSLContext:
-    """A context that trusts ``ca`` (PEM; None: the system's roots) and presents ``certificate`` (PEM) if there is one.
+    """A context that trusts ``ca`` (PEM; None: the system's roots) and presents ``certificate`` (PEM) if there is
+    one.
 
     Raises ``ConfigError`` where the PEM can't be used or the key doesn't belong to the certificate.
     """

@@ -1,14 +1,13 @@
 """The seam of this package: how the bytes of a request reach an API server.
 
-A ``Transport`` takes a method, a target (path and query), headers and a body, and gives a streaming ``Response``. It
-owns
-what depends on the way the server is reached: connections, TLS, proxies, and the credential. The ``Client`` above it
-knows nothing of sockets. There are two: ``HttpsTransport`` here, and ``InProcessTransport`` for control planes that
-live in this process (``merope.kube.inprocess``).
+A ``Transport`` takes a method, a target (path and query), headers and a body, and gives a streaming ``Response``.
+It owns what depends on the way the server is reached: connections, TLS, proxies, and the credential. The ``Client``
+above it knows nothing of sockets. There are two: ``HttpsTransport`` here, and ``InProcessTransport`` for control
+planes that live in this process (``merope.kube.inprocess``).
 
-Connections. HTTP/1.1 carries one request at a time, so each running watch holds a connection, and other requests share
-what is left. When the credential's certificate changes, the connections made with the old one finish what they do and
-close; watches on them are broken off at once and resume on new ones.
+Connections. HTTP/1.1 carries one request at a time, so each running watch holds a connection, and other requests
+share what is left. When the credential's certificate changes, the connections made with the old one finish what
+they do and close; watches on them are broken off at once and resume on new ones.
 """
 
 from __future__ import annotations
@@ -74,8 +73,8 @@ class Transport(Protocol):
     ) -> Response:
         """Sends a request and waits for the head of the response.
 
-        ``timeout`` limits the whole exchange, ``idle`` the time between two pieces of it (seconds; streams have only
-        that). Raises ``ConnectionFailed``; ``ConfigError`` where there is no usable credential.
+        ``timeout`` limits the whole exchange, ``idle`` the time between two pieces of it (seconds; streams have
+        only that). Raises ``ConnectionFailed``; ``ConfigError`` where there is no usable credential.
         """
 
     def renew(self) -> bool:
@@ -132,7 +131,8 @@ class HttpsTransport:
         return await pool.request(method, self._base + target, sent, body, timeout, idle)
 
     async def upgrade(self, target: str, protocols: Sequence[str]) -> aiohttp.ClientWebSocketResponse:
-        """Opens a WebSocket (exec, attach, port-forward: ``v5.channel.k8s.io`` and its elders); the caller closes it.
+        """Opens a WebSocket (exec, attach, port-forward: ``v5.channel.k8s.io`` and its elders); the caller closes
+        it.
 
         Raises ``ApiError`` where the server answers something else, ``ConnectionFailed``.
         """

@@ -1,7 +1,7 @@
 """A watch stream, from chunks of bytes to events.
 
-The server sends one JSON object a line. A line is split into its type and the bytes of its object without decoding the
-object; what can't be understood becomes an event too (``malformed``), because one broken line must not cost a
+The server sends one JSON object a line. A line is split into its type and the bytes of its object without decoding
+the object; what can't be understood becomes an event too (``malformed``), because one broken line must not cost a
 controller its view of everything else.
 """
 

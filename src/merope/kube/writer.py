@@ -1,11 +1,10 @@
 """Writing what changed, and nothing else.
 
-A write is a function from the object as it is to the object as it should be. The writer applies it to what the caller
-read, compares, and sends nothing where nothing differs; otherwise a JSON merge patch that carries the uid and the
-version
-it was computed from, so that it never lands on an object that changed since, or on a namesake. Where the object did
-change (409), it is read live, the function is applied again, and the patch is sent at once; after the third refusal the
-``Conflict`` goes to the caller, whose queue backs off.
+A write is a function from the object as it is to the object as it should be. The writer applies it to what the
+caller read, compares, and sends nothing where nothing differs; otherwise a JSON merge patch that carries the uid
+and the version it was computed from, so that it never lands on an object that changed since, or on a namesake.
+Where the object did change (409), it is read live, the function is applied again, and the patch is sent at once;
+after the third refusal the ``Conflict`` goes to the caller, whose queue backs off.
 
 The function must therefore be a pure function of the object it gets, and may be called several times.
 """
@@ -84,7 +83,8 @@ async def write_typed(
 ) -> Snapshot[ObjectT]:
     """Like ``write``, with a function over the typed object (``msgspec.structs.replace``).
 
-    What the struct doesn't know survives: only the difference between the two structs is carried into the raw object.
+    What the struct doesn't know survives: only the difference between the two structs is carried into the raw
+    object.
     """
 
     def raw_change(raw: Manifest) -> Manifest:
@@ -121,10 +121,11 @@ async def _live(client: Client, kind: Kind, snapshot: Snapshot[Any]) -> Snapshot
 
 
 class StatusWriter(Generic[V]):
-    """The one writer of a kind's status in a process: what several controllers want of one object becomes one patch.
+    """The one writer of a kind's status in a process: what several controllers want of one object becomes one
+    patch.
 
-    Each controller gives a function over the raw object that sets its own part of the status. Functions that come while
-    a patch is under way are applied together in the next one.
+    Each controller gives a function over the raw object that sets its own part of the status. Functions that come
+    while a patch is under way are applied together in the next one.
     """
 
     def __init__(self, client: Client, kind: type[V] | ResourceRef, *, subresource: str = "status") -> None:
