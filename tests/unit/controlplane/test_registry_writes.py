@@ -269,7 +269,7 @@ class TestPatch:
         [
             ("merge", b"null", "Invalid JSON Patch"),
             ("merge", b"{", "error decoding patch: unexpected end of JSON input"),
-            ("json", b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type []jsonPatchOp"),
+            ("json", b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
             ("strategic-merge", b"[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
         ],
     )

@@ -53,7 +53,8 @@ def decode(media: str, data: bytes, *, strict: bool, look_for_duplicates: bool) 
         raise bad_request(f"{prefix}{error}") from None
     if media == JSON_PATCH:
         if not isinstance(value, list):
-            problem = f"json: cannot unmarshal {_GO_NAMES.get(type(value), 'null')} into Go value of type []jsonPatchOp"
+            found = _GO_NAMES.get(type(value), "null")
+            problem = f"json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
             raise bad_request(prefix + problem)
         if len(value) > _OPERATIONS_LIMIT:
             raise ApiError(
@@ -141,9 +142,12 @@ def undecodable(patch: Patch, result: Object, problem: str, *, builtin: bool = T
 
 
 def _shown(result: Object, *, builtin: bool) -> str:
-    """A patched object as the reference quotes it: sorted, of built-in kinds only its own members."""
-    option = 0 if builtin else orjson.OPT_SORT_KEYS
-    text = orjson.dumps(dict(sorted(result.items())), option=option).decode()
+    """A patched object as the reference quotes it: sorted but for the metadata of built-in kinds."""
+    parts = []
+    for key in sorted(result):
+        option = 0 if builtin and key == "metadata" else orjson.OPT_SORT_KEYS
+        parts.append(orjson.dumps(key) + b":" + orjson.dumps(result[key], option=option))
+    text = "{" + b",".join(parts).decode() + "}"
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
     return text

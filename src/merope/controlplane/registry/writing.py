@@ -27,7 +27,7 @@ from merope.controlplane.errors import (
 from merope.controlplane.registry import metadata as meta
 from merope.controlplane.registry import patching, shaping, typed
 from merope.controlplane.registry.views import stored_api_version
-from merope.controlplane.resource import Object, Request, Resource
+from merope.controlplane.resource import GroupVersionKind, Object, Request, Resource
 from merope.controlplane.store import Conflict
 from merope.lang.schema import Node
 
@@ -417,18 +417,25 @@ class Writer:
             request.warn(warning)
         return result
 
-    def own(self, request: Request, live: Object | None, obj: Object) -> None:
-        resource = request.resource
+    def own(
+        self, request: Request, live: Object | None, obj: Object, *, subresource: GroupVersionKind | None = None
+    ) -> None:
+        """Note in ``obj`` which fields its writer set; ``subresource`` is the kind of a body that is another one."""
+        resource, catalogue = request.resource, self._server.catalogue
+        node, api_version, schema = resource.node, resource.api_version, resource.schema_name
+        if subresource is not None:
+            node, api_version = catalogue.node(subresource) or node, subresource.api_version
+            schema = catalogue.schema_name(subresource)
         before = live
-        if before is None and resource.builtin:
+        if before is None and (resource.builtin or subresource is not None):
             # What Kubernetes prints of an object without content was not set by anybody.
-            before = self._server.catalogue.shapes.zero(resource.schema_name)
+            before = catalogue.shapes.zero(schema)
         fieldmanager.update(
-            resource.node,
+            node,
             before,
             obj,
             manager=request.options.field_manager,
-            api_version=resource.api_version,
+            api_version=api_version,
             subresource=request.subresource,
             reset=resource.strategy.reset_paths(request.subresource),
             now=self._server.now(),
