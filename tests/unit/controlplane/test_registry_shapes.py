@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from merope.controlplane.errors import ApiError
 from merope.controlplane.registry import continuation, metadata, typed
 from merope.controlplane.registry.patching import go_syntax
+from merope.controlplane.registry.writing import unchanged
 from merope.controlplane.scheme import catalogue
 
 
@@ -195,3 +196,23 @@ def test_go_prints_maps_in_its_own_way():
     value = {"spec": {"b": [1, "x", None], "a": True}}
 
     assert go_syntax(value) == "map[spec:map[a:true b:[1 x <nil>]]]"
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, True), (1, 1.0), (0, False), ({"a": 1}, {"a": True})])
+def test_values_that_python_calls_equal_are_still_changes(before, after):
+    def obj(value):
+        return {"metadata": {"name": "a"}, "spec": value}
+
+    assert not unchanged(obj(after), obj(before))
+    assert unchanged(obj(before), obj(before))
+
+
+def test_times_of_managed_fields_are_no_change():
+    def obj(time):
+        entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "time": time, "fieldsV1": {"f:data": {}}}
+        return {"metadata": {"name": "a", "managedFields": [entry]}}
+
+    new = obj("2020-01-02T00:00:00Z")
+
+    assert unchanged(new, obj("2020-01-01T00:00:00Z"))
+    assert new == obj("2020-01-01T00:00:00Z")

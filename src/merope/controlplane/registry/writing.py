@@ -382,7 +382,7 @@ class Writer:
         await server.admission.validate(request, "UPDATE", new, live)
         if released(resource, new):
             return await self._release(request, entry, new)
-        if _unchanged(new, live) and self._stored_currently(resource, entry):
+        if unchanged(new, live) and self._stored_currently(resource, entry):
             return Written(entry)
         stored = meta.canonical(await server.views.to_storage(resource, new))
         if request.options.dry_run:
@@ -463,7 +463,7 @@ class Writer:
             request.warn(warning)
 
 
-def _unchanged(new: Object, live: Object) -> bool:
+def unchanged(new: Object, live: Object) -> bool:
     """Whether nothing differs but the times of managedFields, which then become those of ``live``."""
     metadata, old = new["metadata"], live["metadata"]
     entries, old_entries = metadata.get("managedFields") or [], old.get("managedFields") or []
