@@ -128,3 +128,18 @@ def test_a_long_list_arrives_whole(cluster, namespace):
     items = cluster.api.items(path)
 
     assert len([item for item in items if item["metadata"]["name"].startswith("n")]) == 30
+
+
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(cluster, namespace):
+    connection = connect(cluster)
+    body = b'{"metadata":{"name":"asked"}}'
+    connection.putrequest("POST", f"/api/v1/namespaces/{namespace}/configmaps")
+    for name, value in {**bearer(cluster), "Content-Length": str(len(body)), "Expect": "100-continue"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+
+    interim = connection.sock.recv(1024)
+    connection.send(body)
+
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert connection.getresponse().status == 201

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -269,7 +268,11 @@ class TestPatch:
         [
             ("merge", b"null", "Invalid JSON Patch"),
             ("merge", b"{", "error decoding patch: unexpected end of JSON input"),
-            ("json", b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"),
+            (
+                "json",
+                b"{}",
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ),
             ("strategic-merge", b"[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
         ],
     )
@@ -447,9 +450,10 @@ async def test_a_large_body_is_decoded_beside_the_loop(api, monkeypatch):
 
     def load(text):
         threads[len(text)] = threading.current_thread()
-        return yamlbody.load(text)
+        return original(text)
 
-    monkeypatch.setattr("merope.controlplane.http.bodies.yamlbody", SimpleNamespace(load=load))
+    original = yamlbody.load
+    monkeypatch.setattr(yamlbody, "load", load)
     yaml = {"Content-Type": "application/yaml"}
     small, large = (f"metadata:\n  name: n{size}\ndata:\n  k: {'v' * size}\n".encode() for size in (10, 200_000))
     answers = [await api.call("POST", path, body, yaml) for body in (small, large)]

@@ -10,7 +10,6 @@ from typing import Any, Final
 import orjson
 
 from merope.controlplane.errors import ApiError, bad_request, invalid, invalid_value
-from merope.controlplane.http import yamlbody
 from merope.controlplane.http.negotiation import JSON, PROTOBUF, YAML, content_type, unknown_format
 from merope.controlplane.resource import GroupVersionKind, Object
 from merope.controlplane.scheme.catalogue import Catalogue
@@ -112,6 +111,8 @@ def _json(data: bytes, expected: GroupVersionKind, look_for_duplicates: bool) ->
 
 
 def _yaml(data: bytes, expected: GroupVersionKind) -> Body:
+    from merope.controlplane.http import yamlbody
+
     try:
         value, duplicates = yamlbody.load(data)
     except yamlbody.YamlError as error:
@@ -246,7 +247,12 @@ def decode_delete_options(data: bytes, header: str) -> Object | None:
     if media not in (JSON, YAML):
         raise unknown_format()
     try:
-        value = parse_json(data) if media == JSON else yamlbody.load(data)[0]
+        if media == JSON:
+            value = parse_json(data)
+        else:
+            from merope.controlplane.http import yamlbody
+
+            value = yamlbody.load(data)[0]
     except ValueError as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(value, dict):

@@ -47,6 +47,8 @@ async def _serve(server: Server, request: web.BaseRequest) -> web.StreamResponse
             certificate = ssl_object.getpeercert(binary_form=True)
     body, oversized = b"", False
     if request.can_read_body:
+        if transport is not None and request.headers.get("Expect", "").lower() == "100-continue":
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body, oversized = await _read(request)
     response = await server.handle(
         HttpRequest(

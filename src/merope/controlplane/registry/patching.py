@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from merope.controlplane.errors import ApiError, bad_request, invalid, invalid_value
-from merope.controlplane.http import bodies, yamlbody
+from merope.controlplane.http import bodies
 from merope.controlplane.http.negotiation import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from merope.controlplane.resource import Object, Request
 from merope.lang import jsonpatch, mergepatch
@@ -76,6 +76,8 @@ def decode(media: str, data: bytes, *, strict: bool, look_for_duplicates: bool) 
 
 
 def _decode_apply(data: bytes, *, strict: bool) -> Patch:
+    from merope.controlplane.http import yamlbody
+
     duplicates: list[str]
     try:
         if data.lstrip().startswith(b"{"):
