@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from merope.controlplane.resource import Column, GroupVersionKind
+from merope.controlplane.scheme.column_texts import DESCRIPTIONS
 from merope.controlplane.scheme.pod_status import (
     pod_readiness_gates,
     pod_ready,
@@ -692,8 +694,15 @@ def _gvk(api_version: str, kind: str) -> GroupVersionKind:
     return GroupVersionKind(group, version, kind)
 
 
+def _described(column: Column) -> Column:
+    return column if column.description else replace(column, description=DESCRIPTIONS[column.name])
+
+
 #: The columns of each kind; the name comes first where they have none with the format ``name``.
-COLUMNS: Final = {_gvk(api_version, kind): columns for (api_version, kind), columns in _BY_KIND.items()}
+COLUMNS: Final = {
+    _gvk(api_version, kind): tuple(_described(column) for column in columns)
+    for (api_version, kind), columns in _BY_KIND.items()
+}
 
 #: Kinds whose rows carry conditions.
 ROW_CONDITIONS: Final = {GroupVersionKind("", "v1", "Pod"): pod_row_conditions}

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from merope.controlplane.errors import ApiError
-from merope.controlplane.scheme import tables
 from merope.controlplane.scheme.tables import columns_from_crd, human_duration, table
 from unit.controlplane.scheme.pipeline import resource
 
@@ -344,7 +343,7 @@ def test_the_first_of_several_results_is_shown() -> None:
 
 
 def test_a_date_is_shown_as_age(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables.time, "time", lambda: 1000000000.0 + 90)
+    monkeypatch.setattr("merope.controlplane.scheme.tables.time.time", lambda: 1000000000.0 + 90)
     (column,) = columns_from_crd(declared("date"))
 
     assert column.cell({"spec": {"v": "2001-09-09T01:46:40Z"}}) == "90s"

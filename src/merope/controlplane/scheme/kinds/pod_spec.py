@@ -6,7 +6,7 @@ writes come out as on a real cluster, and what catches the usual mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from merope.controlplane.errors import NOT_FOUND, FieldError, duplicate, forbidden_field, invalid_value, required
@@ -31,6 +31,7 @@ _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _CONTAINER_LISTS: Final = ("containers", "initContainers", "ephemeralContainers")
 _MODE: Final = 420
+_FIRST_SOURCES: Final = ("emptyDir", "hostPath")
 
 
 def containers_of(spec: Object) -> Iterator[tuple[str, Object]]:
@@ -154,8 +155,7 @@ def _fill_volume(volume: Object) -> None:
 
 def check_pod_spec(spec: Object, path: str) -> list[FieldError]:
     """Complaints about the description of a pod at ``path``."""
-    volumes = {str(volume.get("name", "")) for volume in items(spec, "volumes")}
-    complaints: list[FieldError] = _check_volumes(items(spec, "volumes"), f"{path}.volumes")
+    complaints, volumes = _check_volumes(items(spec, "volumes"), f"{path}.volumes")
     if not items(spec, "containers"):
         complaints.append(required(f"{path}.containers"))
     complaints += check_unique(f"{path}.containers", "name", items(spec, "containers"))
@@ -182,25 +182,27 @@ def check_pod_spec(spec: Object, path: str) -> list[FieldError]:
     return complaints
 
 
-def _check_volumes(volumes: Iterable[Object], path: str) -> list[FieldError]:
+def _check_volumes(volumes: Sequence[Object], path: str) -> tuple[list[FieldError], set[str]]:
+    """Complaints about volumes, and the names of those that are fit to be mounted."""
     complaints = check_unique(path, "name", volumes)
+    usable = set()
     for index, volume in enumerate(volumes):
-        place = f"{path}[{index}]"
-        complaints += check_name(f"{place}.name", volume.get("name"), names.is_dns1123_label)
-        sources = [key for key, value in volume.items() if key != "name" and value is not None]
-        if len(sources) > 1:
-            complaints += [
-                forbidden_field(f"{place}.{key}", "may not specify more than 1 volume type") for key in sources[1:]
-            ]
-        secret = volume.get("secret")
-        if secret is not None and not secret.get("secretName"):
-            complaints.append(required(f"{place}.secret.secretName"))
-        config = volume.get("configMap")
-        if config is not None and not config.get("name"):
-            complaints.append(required(f"{place}.configMap.name"))
-        claim = volume.get("persistentVolumeClaim")
-        if claim is not None and not claim.get("claimName"):
-            complaints.append(required(f"{place}.persistentVolumeClaim.claimName"))
+        found = _check_volume(volume, f"{path}[{index}]")
+        complaints += found
+        if not found:
+            usable.add(volume["name"])
+    return complaints, usable
+
+
+def _check_volume(volume: Object, path: str) -> list[FieldError]:
+    complaints = check_name(f"{path}.name", volume.get("name"), names.is_dns1123_label)
+    sources = [key for key, value in volume.items() if key != "name" and value is not None]
+    # The first that is looked at counts: emptyDir and hostPath before all others.
+    sources.sort(key=lambda key: _FIRST_SOURCES.index(key) if key in _FIRST_SOURCES else len(_FIRST_SOURCES))
+    complaints += [forbidden_field(f"{path}.{key}", "may not specify more than 1 volume type") for key in sources[1:]]
+    for source, key in (("secret", "secretName"), ("configMap", "name"), ("persistentVolumeClaim", "claimName")):
+        if volume.get(source) is not None and not volume[source].get(key):
+            complaints.append(required(f"{path}.{source}.{key}"))
     return complaints
 
 
