@@ -44,16 +44,20 @@ def coerce(node: Node, object_meta: Node, obj: Any) -> list[str]:
     unknown: list[str] = []
 
     def visit(value: dict[str, Any], path: str) -> None:
+        for key in ("apiVersion", "kind"):
+            found = value.get(key)
+            if found is not None and not isinstance(found, str):
+                raise typed.TypeMismatch(f"{path}.{key}: Invalid value: {render_value(found)}: must be a string")
         metadata = value.get("metadata")
         if metadata is None:
             value.pop("metadata", None)
             return
         shown = render_value(metadata)
         try:
-            found = decode_metadata(object_meta, metadata)
+            fields = decode_metadata(object_meta, metadata)
         except typed.TypeMismatch as error:
             raise typed.TypeMismatch(f"{path}.metadata: Invalid value: {shown}: {error}") from None
-        unknown.extend(f"{path}.metadata.{field}" for field in found)
+        unknown.extend(f"{path}.metadata.{field}" for field in fields)
 
     walk(obj, "", visit)
     return sorted(unknown)
@@ -70,12 +74,13 @@ def validate(node: Node, obj: Any) -> list[FieldError]:
 
 
 def _complaints(value: dict[str, Any], path: str) -> list[FieldError]:
-    errors = _api_version(value, f"{path}.apiVersion") + _kind(value, f"{path}.kind")
+    prefix = f"{path}." if path else ""
+    errors = _api_version(value, f"{prefix}apiVersion") + _kind(value, f"{prefix}kind")
     metadata = value.get("metadata")
     if metadata.__class__ is dict:
         named = {"name": "unnamed", **metadata} if not metadata.get("name") else metadata
         found = meta.validate(named, namespaced=bool(metadata.get("namespace")), rule="path", builtin=False)
-        errors += [replace(error, field=f"{path}.{error.field}") for error in found]
+        errors += [replace(error, field=f"{prefix}{error.field}") for error in found]
     return errors
 
 

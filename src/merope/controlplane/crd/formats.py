@@ -10,15 +10,19 @@ import binascii
 import datetime as dt
 import ipaddress
 import re
-import urllib.parse
 from collections.abc import Callable
 from typing import Any, Final
 
-_HOSTNAME: Final = re.compile(
-    r"[A-Za-z0-9\u00a1-\uffff]([A-Za-z0-9\u00a1-\uffff-]{0,61}[A-Za-z0-9\u00a1-\uffff])?"
-    r"(\.[A-Za-z0-9\u00a1-\uffff]([A-Za-z0-9\u00a1-\uffff-]{0,61}[A-Za-z0-9\u00a1-\uffff])?)*"
+import re2
+
+#: Letters of all alphabets and symbols count as letters of a host name; the last label has letters only.
+_CHARACTER: Final = r"[A-Za-z0-9\p{S}\p{L}]"
+_INNER: Final = r"[-A-Za-z0-9\p{S}\p{L}]{0,61}"
+_HOSTNAME: Final = re2.compile(
+    rf"{_CHARACTER}(-?{_CHARACTER}{{0,62}})?|({_CHARACTER}({_INNER}{_CHARACTER})?\.)+[A-Za-z\p{{L}}]{{2,63}}"
 )
-_EMAIL: Final = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+", re.ASCII)
+_ADDRESS: Final = r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+"
+_EMAIL: Final = re.compile(rf"{_ADDRESS}|[^<>@,;:\\\"\[\]()]*<{_ADDRESS}>|\"[^\"]*\"\s*<{_ADDRESS}>")
 _MAC: Final = re.compile(
     r"[0-9A-Fa-f]{2}(?P<s>[:-])[0-9A-Fa-f]{2}((?P=s)[0-9A-Fa-f]{2}){4}(((?P=s)[0-9A-Fa-f]{2}){2})?"
     r"|([0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4})?"
@@ -36,7 +40,10 @@ _UNITS: Final = (
     ("d", "day"),
     ("w", "wk", "week"),
 )
-_DATE_TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})?", re.ASCII)
+_DATE_TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_AUTHORITY: Final = re.compile(r"(?:[^@\s]*@)?(?:\[[0-9A-Fa-f:.%]+\]|[^\s\[\]<>\"\\^`{|}:@]*)(?::\d*)?")
 _UUID: Final = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _UUID3: Final = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?3[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}")
 _UUID4: Final = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}")
@@ -115,15 +122,22 @@ def _cidr(text: str) -> bool:
 
 
 def _uri(text: str) -> bool:
-    """What a request line could hold: an absolute URI or an absolute path."""
-    if not text or any(ord(char) <= 32 or ord(char) == 127 for char in text):
+    """What Go takes as the target of a request: an absolute URI or an absolute path, or ``*``."""
+    if not text or any(ord(char) < 32 or ord(char) == 127 for char in text):
         return False
-    try:
-        parts = urllib.parse.urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        return False
-    return bool(parts.scheme) or text.startswith("/")
+    if text == "*":
+        return True
+    scheme = _SCHEME.match(text)
+    rest = text[scheme.end() :] if scheme is not None else text
+    if not rest.startswith("/"):
+        return scheme is not None
+    rest = rest.partition("?")[0].partition("#")[0]
+    if scheme is not None and rest.startswith("//"):
+        authority, slash, path = rest[2:].partition("/")
+        if _AUTHORITY.fullmatch(authority) is None:
+            return False
+        rest = slash + path
+    return _BAD_ESCAPE.search(rest) is None
 
 
 def _byte(text: str) -> bool:
@@ -197,6 +211,9 @@ CHECKS: Final[dict[str, Callable[[str], bool]]] = {
     "k8s-short-name": lambda text: len(text) <= 63 and _LABEL.fullmatch(text) is not None,
     "k8s-long-name": lambda text: len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None,
 }
+
+#: Formats that mean something in a schema; others are as if they were not there.
+KNOWN: Final = frozenset(CHECKS) | {"int32", "int64", "float", "double"}
 
 _RANGES: Final = {
     "int32": (-(2**31), 2**31 - 1),

@@ -69,7 +69,9 @@ def _pattern_problem(pattern: str) -> str:
         reason = error.args[0]
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
         name, _, fragment = text.partition(": ")
-        return f"error parsing regexp: {_GO_WORDS.get(name, name)}: `{fragment or pattern}`"
+        if name == "trailing \\":
+            fragment = ""
+        return f"error parsing regexp: {_GO_WORDS.get(name, name)}: `{fragment}`"
     return ""
 
 
@@ -99,7 +101,7 @@ def _list_type(schema: Schema, path: str) -> list[FieldError]:
     if found is not None:
         errors += _typed(schema, path, "array", keyword)
         if found not in ("atomic", "map", "set"):
-            errors.append(not_supported(f"{path}.{keyword}", found, ("atomic", "map", "set")))
+            errors.append(not_supported(f"{path}.{keyword}", found, ("atomic", "set", "map")))
     if keys and found != "map":
         text = f"must be map if {keys_keyword} is non-empty"
         place = f"{path}.{keyword}"
@@ -125,22 +127,25 @@ def _map_list(schema: Schema, keys: list[str], path: str) -> list[FieldError]:
         text = "must be object if parent array's x-kubernetes-list-type is map"
         return [*errors, invalid_value(f"{path}.items.type", items.get("type", ""), text)]
     properties: Mapping[str, Schema] = items.get("properties") or {}
-    if len(set(keys)) < len(keys):
-        errors.append(invalid_value(keys_path, keys, "must not contain duplicate entries"))
-    for key in dict.fromkeys(keys):
+    for key in keys:
         found = properties.get(key)
         if found is None:
             errors.append(invalid_value(keys_path, keys, "entries must all be names of item properties"))
+        elif found.get("type") in ("array", "object"):
+            text = "must be a scalar type if parent array's x-kubernetes-list-type is map"
+            errors.append(invalid_value(f"{path}.items.properties[{key}].type", items["type"], text))
+    if len(set(keys)) < len(keys):
+        errors.append(invalid_value(keys_path, keys, "must not contain duplicate entries"))
+    because = "this property is in x-kubernetes-list-map-keys, so it"
+    for key in keys:
+        found = properties.get(key)
+        if found is None:
             continue
         place = f"{path}.items.properties[{key}]"
-        if found.get("type") in ("array", "object"):
-            text = "must be a scalar type if parent array's x-kubernetes-list-type is map"
-            errors.append(invalid_value(f"{place}.type", items["type"], text))
-        because = "this property is in x-kubernetes-list-map-keys, so it"
-        if found.get("nullable"):
-            errors.append(forbidden_field(f"{place}.nullable", f"{because} cannot be nullable"))
         if key not in (items.get("required") or ()) and found.get("default") is None:
             errors.append(required(f"{place}.default", f"{because} must have a default or be a required property"))
+        if found.get("nullable"):
+            errors.append(forbidden_field(f"{place}.nullable", f"{because} cannot be nullable"))
     return errors
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from merope.controlplane.crd.values import NOTHING
-from merope.controlplane.errors import FieldError, duplicate
+from merope.controlplane.errors import FieldError, duplicate, invalid_value
 from merope.lang.schema import Node
 
 _Check = Callable[[Any, Any, str, "list[FieldError]"], None]
@@ -72,6 +72,11 @@ def _list(node: Node, items: _Check | None) -> _Check:
     def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
         if value.__class__ is not list:
             return
+        if keys:
+            for index, item in enumerate(value):
+                if item.__class__ is not dict:
+                    text = "must be an object for an array of list-type map"
+                    errors.append(invalid_value(f"{path}[{index}]", item, text))
         if unique and len(value) > 1 and not _distinct(value, keys):
             errors.extend(_duplicates(value, old, path, keys))
         if items is not None:

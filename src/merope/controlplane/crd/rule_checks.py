@@ -63,14 +63,13 @@ def _walk(
         for index, rule in enumerate(branch.get("x-kubernetes-validations") or ()):
             place = f"{path}.allOf[{position}].x-kubernetes-validations[{index}]"
             _rule(schema, rule, place, times, uncorrelated, check, root=root)
-    below = uncorrelated or (path if schema.get("x-kubernetes-map-type") == "atomic" else "")
     properties: Mapping[str, Schema] = schema.get("properties") or {}
     for name, child in properties.items():
-        _walk(child, f"{path}.properties[{name}]", times, below, check)
+        _walk(child, f"{path}.properties[{name}]", times, uncorrelated, check)
     additional = schema.get("additionalProperties")
     if isinstance(additional, Mapping):
         many = _times(times, schema.get("maxProperties"))
-        _walk(additional, f"{path}.additionalProperties", many, below, check)
+        _walk(additional, f"{path}.additionalProperties", many, uncorrelated, check)
     items = schema.get("items")
     if isinstance(items, Mapping):
         many = _times(times, schema.get("maxItems"))
@@ -103,7 +102,7 @@ def _rule(
     try:
         program = environment.compile(rule["rule"], result=cel.BOOL)
     except cel.ResultTypeError:
-        text = "compilation failed: must evaluate to a bool"
+        text = "cel expression must evaluate to a bool"
         check.errors.append(invalid_value(f"{path}.rule", _shown(rule), text))
     except cel.CompileError as error:
         check.errors.append(invalid_value(f"{path}.rule", _shown(rule), f"compilation failed: {error}"))
@@ -172,9 +171,9 @@ def _form(schema: Schema, rule: Mapping[str, Any], path: str) -> list[FieldError
     if not text:
         errors.append(required(f"{path}.rule", "rule is not specified"))
     elif declared and not message:
-        errors.append(invalid_value(f"{path}.message", declared, "message must be non-empty if specified"))
+        errors.append(invalid_value(f"{path}.message", declared, "must be non-empty if specified"))
     elif "\n" in message or "\r" in message:
-        errors.append(invalid_value(f"{path}.message", declared, "message must not contain line breaks"))
+        errors.append(invalid_value(f"{path}.message", declared, "must not contain line breaks"))
     elif ("\n" in text or "\r" in text) and not message:
         errors.append(required(f"{path}.message", "message must be specified if rule contains line breaks"))
     expression = str(rule.get("messageExpression") or "")
@@ -186,11 +185,7 @@ def _form(schema: Schema, rule: Mapping[str, Any], path: str) -> list[FieldError
         errors.append(not_supported(f"{path}.reason", reason, _REASONS))
     field_path = rule.get("fieldPath")
     if field_path and field_at(schema, field_path) is None:
-        errors.append(
-            invalid_value(
-                f"{path}.fieldPath", field_path, "fieldPath must be a valid path: does not refer to a valid field"
-            )
-        )
+        errors.append(invalid_value(f"{path}.fieldPath", field_path, "must be a valid path"))
     return errors
 
 

@@ -4,7 +4,7 @@ The rules of a schema form a tree beside it, with only the nodes that lead to a 
 value first reaches them. Each write has one cost budget for all its rules.
 
 A rule that compares with ``oldSelf`` runs on updates where the old value can be found: by field, by map key, by the
-keys of map lists, but not in other lists and not below atomic maps. Other rules don't hold against a value that is as
+keys of map lists, but not in other lists. Other rules don't hold against a value that is as
 it was.
 """
 
@@ -111,8 +111,8 @@ class Rule:
 
 
 def rule_path(declared: str) -> str:
-    """A rule's ``fieldPath`` as complaints show it: ``.a.b['c-d']`` becomes ``.a.b[c-d]``."""
-    return "".join(f".{name}" if name else f"[{key}]" for name, key in _PATH_STEP.findall(declared))
+    """A rule's ``fieldPath`` as complaints show it: ``.a['b-c']`` becomes ``.a.b-c``."""
+    return "".join(f".{step}" for step in path_steps(declared))
 
 
 def path_steps(path: str) -> list[str]:
@@ -138,7 +138,6 @@ class _Rules:
     items: _Rules | None
     keys: tuple[str, ...]
     declared: frozenset[str]
-    atomic: bool
     kind: str
 
 
@@ -200,7 +199,6 @@ def _compile(schema: Schema, *, root: bool = False) -> _Rules | None:
         of_items,
         keys,
         frozenset(schema.get("properties") or ()),
-        schema.get("x-kubernetes-map-type") == "atomic",
         schema.get("type") or "",
     )
 
@@ -211,7 +209,7 @@ def _walk(rules: _Rules, value: Any, old: Any, path: str, run: _Run) -> None:
     if rules.rules:
         _evaluate(rules, value, NOTHING if old is None else old, path, run)
     if value.__class__ is dict:
-        known = old.__class__ is dict and not rules.atomic
+        known = old.__class__ is dict
         for key, inner in value.items():
             below = rules.fields.get(key)
             place = f"{path}.{key}" if path else key
@@ -288,6 +286,8 @@ def _failure(error: cel.EvaluationError, rule: Rule) -> str:
 def _complaint(rules: _Rules, rule: Rule, value: Any, bindings: dict[str, Any], path: str, run: _Run) -> FieldError:
     detail = _worded(rule, bindings, run) or rule.detail
     kind = _REASONS.get(rule.declared.get("reason") or "", INVALID)
+    if kind == DUPLICATE:
+        detail = ""
     place = (path + rule.path).removeprefix(".") or "<nil>"
     return FieldError(place, kind, value, detail, omit_value=rules.kind in ("object", "array"))
 

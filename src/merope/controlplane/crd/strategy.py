@@ -49,15 +49,16 @@ class CustomStrategy(Strategy):
 
     # --- shape ---------------------------------------------------------------------------------------------------
 
-    def coerce(self, request: Request | None, obj: Object) -> list[str]:
+    def coerce(self, request: Request | None, obj: Object, *, keep_nulls: bool = False) -> list[str]:
         """Bring a body into the shape of the kind, in place; gives the paths of the fields that were dropped.
 
+        ``keep_nulls``: after server-side apply, where a null is a value that its manager owns, and may be wrong.
         Raises typed.TypeMismatch where metadata, here or in an embedded resource, is not metadata.
         """
         schema = self._schema
         unknown = [f"metadata.{path}" for path in embedded.decode_metadata(schema.object_meta, obj["metadata"])]
         inside = embedded.coerce(schema.full, schema.object_meta, obj)
-        unknown += structural.clean(schema.full, obj)
+        unknown += (structural.prune if keep_nulls else structural.clean)(schema.full, obj)
         return unknown + inside
 
     def default(self, server: Server, request: Request, obj: Object) -> None:

@@ -71,10 +71,12 @@ def _paths(found: list[str] | None) -> list[str]:
 # --- unknown fields and nulls --------------------------------------------------------------------------------------
 
 
-def _cleaner(node: Node) -> _Cleaner:
-    found: _Cleaner | None = node.compiled.get("clean")
+def _cleaner(node: Node, *, preserve: bool = False) -> _Cleaner:
+    """``preserve``: as if the node itself said that it preserves unknown fields (items of a list that does)."""
+    key = "clean preserving" if preserve else "clean"
+    found: _Cleaner | None = node.compiled.get(key)
     if found is None:
-        found = node.compiled["clean"] = _compile_cleaner(node)
+        found = node.compiled[key] = _compile_cleaner(node, preserve or node.preserve_unknown)
     return found
 
 
@@ -82,25 +84,24 @@ def _keep(value: Any, mode: int) -> None:
     return None
 
 
-def _keeps_everything(node: Node) -> bool:
+def _keeps_everything(node: Node, preserve: bool) -> bool:
     """Whether the schema says nothing of the inside, so that nothing in it can be unknown or wrongly null."""
     if node.raw:
         return True
     silent = not node.schema.get("properties") and node.additional is None and node.items is None
-    if node.preserve_unknown:
+    if preserve:
         return silent
     return silent and bool(node.ref)
 
 
-def _compile_cleaner(node: Node) -> _Cleaner:
-    if _keeps_everything(node):
+def _compile_cleaner(node: Node, open_ended: bool) -> _Cleaner:
+    if _keeps_everything(node, open_ended):
         return _keep
 
     # Children are compiled when a value first reaches them: graphs may be cyclic and most fields are never used.
     properties = node.properties
     additional = node.additional
     items = node.items
-    open_ended = node.preserve_unknown
     implicit = frozenset(("apiVersion", "kind", "metadata")) if node.embedded else frozenset()
     nulls_kept = frozenset(name for name, child in properties.items() if child.nullable or child.has_default)
     map_nulls_kept = additional is not None and (additional.nullable or additional.has_default)
@@ -146,7 +147,7 @@ def _compile_cleaner(node: Node) -> _Cleaner:
     def clean_list(value: list[Any], mode: int) -> list[str] | None:
         if not of_items:
             if items is not None:
-                of_items.append(_cleaner(items))
+                of_items.append(_cleaner(items, preserve=open_ended))
             elif open_ended or node.ref:
                 of_items.append(_keep)
             else:

@@ -49,6 +49,8 @@ def _invariants(schema: Schema, level: Level, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     if isinstance(schema.get("items"), Mapping):
         errors += _invariants(schema["items"], "item", f"{path}.items")
+    elif schema.get("type") == "array" and schema.get("items") is None:
+        errors.append(required(f"{path}.items", "must be specified"))
     properties: Mapping[str, Schema] = schema.get("properties") or {}
     for name, child in properties.items():
         errors += _invariants(child, "field", f"{path}.properties[{name}]")

@@ -37,6 +37,8 @@ _Check = Callable[[Any, Any, _Place, "list[_Complaint]"], None]
 _Complaint = tuple["str | None", str, Any, str]
 
 _ROOT: Final[_Place] = (None, "")
+#: The formats that Go's types have, by type.
+_GO_FORMATS: Final = {"integer": "int64", "number": "float64"}
 
 
 def validate(node: Node, obj: Any, old: Any = None, path: str = "") -> list[FieldError]:
@@ -101,12 +103,23 @@ def _compile(node: Node) -> _Check:
     of_object = _object_check(node)
     logic = _logic_check(schema)
     type_text = ",".join(types)
+    form = node.format if node.format in formats.KNOWN else ""
+    numeric = not {"integer", "number"}.isdisjoint(types)
 
     def check(value: Any, old: Any, place: _Place, errors: list[_Complaint]) -> None:
         name = type_name(value)
         if types and name not in types and not (name == "null" and nullable) and not _fits(value, name, types):
             field = _name(place)
-            errors.append((field, TYPE_INVALID, name, f'{field} in body must be of type {type_text}: "{name}"'))
+            if form and name != "null":
+                # A declared format speaks in place of the type, and texts and lists are left to its check.
+                if numeric or name not in ("string", "array"):
+                    shown, wanted = (
+                        (name, type_text) if name in ("string", "array") else (_GO_FORMATS.get(name, ""), form)
+                    )
+                    text = f'{field} in body must be of type {wanted}: "{shown}"'
+                    errors.append((field, TYPE_INVALID, shown, text))
+            else:
+                errors.append((field, TYPE_INVALID, name, f'{field} in body must be of type {type_text}: "{name}"'))
         if name != "null":
             if logic is not None:
                 logic(value, place, errors)
@@ -201,16 +214,28 @@ def _number_check(node: Node) -> Callable[[Any, _Place, list[_Complaint]], None]
         if step is not None and not _is_multiple(value, step):
             field = _name(place)
             errors.append((field, INVALID, value, f"{field} in body should be a multiple of {go_float(step)}"))
-        if high is not None and (value >= high if below else value > high):
+        top, bottom = _bounds(high, low, value)
+        if top is not None and (value >= top if below else value > top):
             field = _name(place)
             relation = "less than" if below else "less than or equal to"
-            errors.append((field, INVALID, value, f"{field} in body should be {relation} {go_float(high)}"))
-        if low is not None and (value <= low if above else value < low):
+            errors.append((field, INVALID, value, f"{field} in body should be {relation} {_bound(high, value)}"))
+        if bottom is not None and (value <= bottom if above else value < bottom):
             field = _name(place)
             relation = "greater than" if above else "greater than or equal to"
-            errors.append((field, INVALID, value, f"{field} in body should be {relation} {go_float(low)}"))
+            errors.append((field, INVALID, value, f"{field} in body should be {relation} {_bound(low, value)}"))
 
     return check
+
+
+def _bounds(high: float | None, low: float | None, value: float) -> tuple[float | None, float | None]:
+    """Bounds as they count for a value: those of an integer are integers, cut off."""
+    if isinstance(value, int):
+        return None if high is None else int(high), None if low is None else int(low)
+    return high, low
+
+
+def _bound(bound: Any, value: float) -> str:
+    return str(int(bound)) if isinstance(value, int) else go_float(bound)
 
 
 def _is_multiple(value: float, step: float) -> bool:

@@ -199,7 +199,7 @@ def _deprecation(version: Object, path: str) -> list[FieldError]:
     if not version.get("deprecated"):
         return [invalid_value(place, warning, "can only be set for deprecated versions")]
     if not warning:
-        return [invalid_value(place, warning, "must not be empty")]
+        return [invalid_value(place, warning, "must not be an empty string")]
     if len(warning) > _LONGEST_WARNING:
         return [invalid_value(place, warning, f"must be <= {_LONGEST_WARNING} characters in length")]
     if not warning.isprintable():
@@ -453,12 +453,13 @@ def _client(client: Object, path: str) -> list[FieldError]:
     if (url is None) == (service is None):
         return [required(path, "exactly one of url or service is required")]
     if service is not None:
-        errors = [required(f"{path}.service.{key}") for key in ("name", "namespace") if not service.get(key)]
+        # The reference reports a missing namespace under the name, too.
+        errors = [required(f"{path}.service.name") for key in ("name", "namespace") if not service.get(key)]
         port = service.get("port", 443)
         if not 1 <= port <= 65535:
             errors.append(invalid_value(f"{path}.service.port", port, "port is not valid: must be between 1 and 65535"))
         return errors
     if not str(url).startswith("https://"):
         text = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
-        return [invalid_value(f"{path}.url", url, text)]
+        return [invalid_value(f"{path}.url", str(url).partition(":")[0], text)]
     return []

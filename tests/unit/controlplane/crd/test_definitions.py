@@ -204,6 +204,16 @@ INVALID = [
         ],
     ),
     (
+        definition(spec_of({"type": "array"})),
+        [f"{ROOT}.properties[spec].items: Required value: must be specified"],
+    ),
+    (
+        definition(
+            spec_of({"type": "object", "x-kubernetes-embedded-resource": True, **ANY, "default": {"kind": "X"}})
+        ),
+        [f"{ROOT}.properties[spec].default.apiVersion: Required value"],
+    ),
+    (
         definition(spec_of({"type": "strange"})),
         [
             f'{ROOT}.properties[spec].type: Unsupported value: "strange": supported values: "array", "boolean", '

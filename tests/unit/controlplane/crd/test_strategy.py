@@ -20,7 +20,7 @@ from merope.controlplane.scheme import catalogue
 
 CATALOGUE = catalogue.load()
 SERVER: Any = SimpleNamespace(catalogue=CATALOGUE)
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "spec": {
@@ -83,6 +83,14 @@ def test_a_body_is_brought_into_the_shape_of_its_kind() -> None:
     assert obj == widget(raw={"apiVersion": "v1", "kind": "X", "metadata": {"name": "x"}, "data": {}})
 
 
+def test_nulls_that_were_applied_are_kept() -> None:
+    strategy: Any = resource().strategy
+    obj = widget(a=None, z=None)
+
+    assert strategy.coerce(None, obj, keep_nulls=True) == ["spec.z"]
+    assert obj == widget(a=None)
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
@@ -120,6 +128,7 @@ def test_metadata_of_an_embedded_resource_is_named_where_it_stands() -> None:
     ("raw", "fields"),
     [
         ({"metadata": {"name": "x"}}, ["spec.raw.apiVersion", "spec.raw.kind"]),
+        ({"apiVersion": "v1", "kind": ""}, ["spec.raw.kind"]),
         ({"apiVersion": "a/b/c", "kind": "Bad kind"}, ["spec.raw.apiVersion", "spec.raw.kind"]),
         ({"apiVersion": "v1", "kind": "X", "metadata": {"labels": {"-": ""}}}, ["spec.raw.metadata.labels"]),
         ({"apiVersion": "v1", "kind": "X"}, []),
@@ -157,7 +166,7 @@ def test_with_a_status_endpoint_each_endpoint_writes_its_own_part() -> None:
 
 def test_a_status_written_apart_is_judged_by_its_own_schema() -> None:
     schema = copy.deepcopy(SCHEMA)
-    schema["properties"]["status"] = {"type": "object", "properties": {"n": {"type": "integer"}}}  # type: ignore[index]
+    schema["properties"]["status"] = {"type": "object", "properties": {"n": {"type": "integer"}}}
     of = resource(subresources={"status": {}}, schema={"openAPIV3Schema": schema})
     obj = {**widget(a=1), "status": {"n": "many"}}
 
@@ -241,7 +250,7 @@ def test_relabelling_keeps_what_the_other_version_declares_and_fills_in_nothing(
             "properties": {
                 "spec": {"type": "object", "properties": {"d": SCHEMA["properties"]["spec"]["properties"]["d"]}}
             },
-        },  # type: ignore[index]
+        },
         CATALOGUE.graph,
     )
     obj = widget(a="x")

@@ -43,6 +43,13 @@ PRUNED = [
         id="pruning resumes below a preserving node",
     ),
     pytest.param(
+        spec(l={"type": "array", "x-kubernetes-preserve-unknown-fields": True, "items": spec(a=spec(b=STRING))}),
+        {"l": [{"a": {"b": "x", "c": 1}, "d": 2}]},
+        {"l": [{"a": {"b": "x"}, "d": 2}]},
+        ["l[0].a.c"],
+        id="a preserving list preserves in its items",
+    ),
+    pytest.param(
         spec(a={"type": "array", "items": STRING}),
         {"a": {"x": "y"}},
         {"a": {}},
