@@ -19,10 +19,18 @@ def cannot_be_handled(gvk: GroupVersionKind, cause: str) -> ApiError:
     return bad_request(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {cause}')
 
 
-def shape(request: Request, obj: Object, *, node: Node | None = None, gvk: GroupVersionKind | None = None) -> list[str]:
+def shape(
+    request: Request,
+    obj: Object,
+    *,
+    node: Node | None = None,
+    gvk: GroupVersionKind | None = None,
+    keep_nulls: bool = False,
+) -> list[str]:
     """Bring ``obj`` into the shape of its kind, in place; returns complaints about fields that it does not have.
 
-    ``node`` and ``gvk`` are given for bodies of subresources. Raises typed.TypeMismatch.
+    ``node`` and ``gvk`` are given for bodies of subresources; ``keep_nulls`` for custom resources after an apply, to
+    which a null is a value. Raises typed.TypeMismatch.
     """
     resource = request.resource
     metadata = obj.get("metadata")
@@ -33,7 +41,7 @@ def shape(request: Request, obj: Object, *, node: Node | None = None, gvk: Group
         unknown = typed.decode(node or resource.node, obj, kind)
         obj.setdefault("metadata", {})
     else:
-        unknown = resource.strategy.coerce(request, obj)  # type: ignore[attr-defined]
+        unknown = resource.strategy.coerce(request, obj, keep_nulls=keep_nulls)  # type: ignore[attr-defined]
     return [f'unknown field "{path}"' for path in unknown]
 
 

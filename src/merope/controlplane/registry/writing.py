@@ -314,7 +314,7 @@ class Writer:
             if resource.namespaced:
                 identity["namespace"] = request.namespace
             try:
-                shaping.shape(request, merged)
+                shaping.shape(request, merged, keep_nulls=True)
             except typed.TypeMismatch as error:
                 raise shaping.cannot_be_handled(resource.gvk, str(error)) from None
             shaping.complete(server, request, merged)
