@@ -166,6 +166,14 @@ class TestHealth:
         assert 'apiserver_request_total{verb="get",group="",version="v1",resource="namespaces"' in text
         assert 'apiserver_storage_objects{resource="namespaces"}' in text
 
+    async def test_names_that_clients_make_up_take_no_room_in_the_metrics(self, api):
+        before = len(api.server.metrics.requests)
+        for index in range(50):
+            await api.call("GET", f"/apis/made-up-{index}.example.com/v1/things")
+            await api.call("GET", f"/api/v1/namespaces/default/configmaps/a/made-up-{index}")
+
+        assert len(api.server.metrics.requests) <= before + 2
+
 
 class TestFilters:
     async def test_every_answer_can_be_traced_and_is_not_cached(self, api):

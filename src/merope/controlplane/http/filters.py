@@ -72,7 +72,8 @@ class Filters:
             headers["Cache-Control"] = "no-cache, private"
         for warning in _shortened(warnings):
             headers.add("Warning", warning)
-        metrics.record(info, response.status, time.perf_counter() - started)
+        known = not info.is_resource or self._server.lookup(info.group, info.version, info.resource) is not None
+        metrics.record(info, response.status, time.perf_counter() - started, known=known)
         return response
 
     async def _respond(self, info: RequestInfo, http: HttpRequest, warnings: list[str]) -> HttpResponse:

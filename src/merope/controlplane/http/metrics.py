@@ -11,6 +11,41 @@ from typing import Any, Final
 from merope.controlplane.http.requestinfo import RequestInfo
 
 _BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+_VERBS: Final = frozenset(
+    [
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+        "proxy",
+        "head",
+        "post",
+        "put",
+        "options",
+    ]
+)
+_SUBRESOURCES: Final = frozenset(
+    [
+        "status",
+        "scale",
+        "finalize",
+        "approval",
+        "token",
+        "log",
+        "exec",
+        "attach",
+        "portforward",
+        "proxy",
+        "eviction",
+        "binding",
+        "resize",
+        "ephemeralcontainers",
+    ]
+)
 _KIBIBYTE: Final = 1024
 
 
@@ -24,12 +59,17 @@ class Metrics:
         self.in_flight = 0
         self._started = time.time()
 
-    def record(self, info: RequestInfo, code: int, seconds: float) -> None:
-        """Count an answered request."""
+    def record(self, info: RequestInfo, code: int, seconds: float, *, known: bool) -> None:
+        """Count an answered request; those for nothing that is ``known`` together, since clients choose their names."""
         scope = ""
         if info.is_resource:
             scope = "resource" if info.path_name else "namespace" if info.namespace else "cluster"
-        key = (info.verb, info.group, info.version, info.resource, info.subresource, scope)
+        verb = info.verb if info.verb in _VERBS else "other"
+        if known:
+            subresource = info.subresource if info.subresource in _SUBRESOURCES else ""
+            key = (verb, info.group, info.version, info.resource, subresource, scope)
+        else:
+            key = (verb, "", "", "", "", "")
         self.requests[(*key, str(code))] += 1
         if info.long_running:
             return
