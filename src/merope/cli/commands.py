@@ -1,0 +1,186 @@
+"""The commands that people type, as one typer application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from merope.cli import output
+from merope.fleet.layout import DEFAULT_NAME, FleetError
+
+app = typer.Typer(
+    name="merope",
+    help="Open Cluster Management: one hub for a fleet of Kubernetes clusters.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+
+FleetName = Annotated[str, typer.Option("--name", metavar="FLEET", help="Which fleet on this machine.")]
+OutputFormat = Annotated[
+    output.Format | None, typer.Option("--output", "-o", help="Print as json or yaml instead of a table.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Open Cluster Management: one hub for a fleet of Kubernetes clusters."""
+    if version:
+        from merope import __version__
+
+        typer.echo(f"merope {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: merope up --clusters 3")
+def up(
+    clusters: Annotated[
+        int | None, typer.Option(min=0, max=200, help="How many managed clusters (a new fleet has 2).")
+    ] = None,
+    name: FleetName = DEFAULT_NAME,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for everything.")] = 120.0,
+) -> None:
+    """Bring up a hub and managed clusters on this machine, and wait until all are available."""
+    from merope.cli.up import up as run
+
+    run(name, clusters, timeout)
+
+
+@app.command(epilog="Example: merope down --purge")
+def down(
+    name: FleetName = DEFAULT_NAME,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove everything that the fleet has stored.")] = False,
+) -> None:
+    """Stop a fleet. It comes back as it was with `merope up`, unless it is purged."""
+    from merope.cli.down import down as run
+
+    run(name, purge=purge)
+
+
+@app.command(epilog="Example: merope status -o json")
+def status(name: FleetName = DEFAULT_NAME, output_format: OutputFormat = None) -> None:
+    """Show a fleet's processes and clusters."""
+    from merope.cli.status import status as run
+
+    run(name, output_format)
+
+
+@app.command(epilog='Example: export KUBECONFIG="$(merope kubeconfig)"; kubectl --context hub get managedclusters')
+def kubeconfig(
+    cluster: Annotated[
+        str | None, typer.Argument(metavar="[hub|CLUSTER]", help="One cluster only (default: all, as contexts).")
+    ] = None,
+    name: FleetName = DEFAULT_NAME,
+) -> None:
+    """Print the path of the kubeconfig of a fleet, or of one of its clusters."""
+    from merope.cli.kubeconfig import kubeconfig as run
+
+    run(name, cluster)
+
+
+@app.command(epilog="Example: merope logs hub --follow")
+def logs(
+    process: Annotated[str | None, typer.Argument(help="Which process (default: all).")] = None,
+    name: FleetName = DEFAULT_NAME,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
+    tail: Annotated[int, typer.Option(metavar="N", help="Begin with the last N lines of each log.")] = 100,
+) -> None:
+    """Print what a fleet's processes have logged."""
+    from merope.cli.logs import logs as run
+
+    run(name, process, follow=follow, tail=tail)
+
+
+@app.command(epilog="Example: merope crds --group work.open-cluster-management.io | kubectl apply -f -")
+def crds(
+    group: Annotated[str | None, typer.Option(metavar="GROUP", help="Only those of one API group.")] = None,
+) -> None:
+    """Print the custom resource definitions of merope's APIs."""
+    from merope.cli.crds import crds as run
+
+    typer.echo(run(group), nl=False)
+
+
+@app.command(epilog="Example: merope accept cluster1 cluster2 --wait 60")
+def accept(
+    clusters: Annotated[list[str], typer.Argument(metavar="CLUSTER...", help="The clusters to accept.")],
+    kubeconfig: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Kubeconfig of the hub (default: as kubectl finds one).")
+    ] = None,
+    context: Annotated[str | None, typer.Option(metavar="NAME", help="Context in it.")] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wait for clusters that have not asked yet; 0 does not.")
+    ] = 0.0,
+) -> None:
+    """Accept clusters that want to join the hub: approve their first signing request and let them in."""
+    from merope.cli.accept import accept as run
+
+    run(clusters, kubeconfig, context, wait)
+
+
+controlplane = typer.Typer(help="Embedded control planes.", no_args_is_help=True)
+hub = typer.Typer(help="The hub's controllers.", no_args_is_help=True)
+agent = typer.Typer(help="The agent of a managed cluster.", no_args_is_help=True)
+app.add_typer(controlplane, name="controlplane")
+app.add_typer(hub, name="hub")
+app.add_typer(agent, name="agent")
+
+_PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@controlplane.command("run", context_settings=_PASSED_ON, add_help_option=False)
+def controlplane_run(context: typer.Context) -> None:
+    """Serve one or more control planes, each on a TLS port of its own."""
+    from merope.cli.main import main
+
+    raise typer.Exit(main(["controlplane", "run", *context.args]))
+
+
+@hub.command("run", context_settings=_PASSED_ON, add_help_option=False)
+def hub_run(context: typer.Context) -> None:
+    """Run the hub's controllers and admission webhooks."""
+    from merope.cli.main import main
+
+    raise typer.Exit(main(["hub", "run", *context.args]))
+
+
+@agent.command("run", context_settings=_PASSED_ON, add_help_option=False)
+def agent_run(context: typer.Context) -> None:
+    """Run the agent of a managed cluster."""
+    from merope.cli.main import main
+
+    raise typer.Exit(main(["agent", "run", *context.args]))
+
+
+def application(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status. Failures that a person can mend are one line on standard error."""
+    from merope.kube import KubeError
+
+    try:
+        result = app(args=list(arguments), prog_name="merope", standalone_mode=False)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except typer.Abort:
+        return 130
+    except (FleetError, KubeError) as error:
+        output.error(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("click", "typer"):
+            raise
+        show = getattr(error, "show", None)
+        if show is not None:
+            show()
+        return int(getattr(error, "exit_code", 2))
+    return result if isinstance(result, int) else 0

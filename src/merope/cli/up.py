@@ -1,0 +1,50 @@
+"""``merope up``."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+
+from merope.fleet.bringup import BringUp, Outcome
+from merope.fleet.layout import DEFAULT_NAME, Layout, check_platform
+
+
+class Steps:
+    """Shows the steps of a longer command: on a terminal with the time that each took, else one line each."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._began = time.monotonic()
+
+    def __call__(self, step: str) -> None:
+        passed = time.monotonic() - self._began
+        prefix = f"\x1b[2m{passed:5.1f}s\x1b[0m " if self._terminal else f"{passed:5.1f}s "
+        print(prefix + step, file=sys.stderr, flush=True)
+
+
+def up(name: str, clusters: int | None, timeout: float) -> None:
+    """Bring a fleet up and say what can be done with it."""
+    check_platform()
+    layout = Layout(name)
+    outcome = asyncio.run(BringUp(layout, Steps()).run(clusters, timeout))
+    _tell(layout, outcome)
+
+
+def _tell(layout: Layout, outcome: Outcome) -> None:
+    fleet = outcome.fleet
+    managed = ", ".join(fleet.cluster_names[:3]) + (", ..." if fleet.clusters > 3 else "") or "no clusters yet"
+    named = "" if layout.name == DEFAULT_NAME else f" --name {layout.name}"
+    print(f"The hub and {fleet.clusters} managed clusters ({managed}) are ready after {outcome.seconds:.1f} s.\n")
+    print("Try:")
+    print(f'  export KUBECONFIG="$(merope kubeconfig{named})"')
+    print("  kubectl --context hub get managedclusters")
+    if fleet.clusters:
+        print("  kubectl --context hub apply -f examples/hello-work.yaml")
+        print("  kubectl --context hub -n cluster1 get manifestworks")
+        print("  kubectl --context cluster1 -n hello get configmaps")
+    print(f"  merope status{named}")
+    print(f"  merope down{named}")
+    if shutil.which("kubectl") is None:
+        print("\nThere is no kubectl on the PATH; get one from https://kubernetes.io/docs/tasks/tools/")
