@@ -1,6 +1,8 @@
 """What every integration test counts on: a clean cluster, identities on it, and nothing left of the test before."""
 
+import asyncio
 import json
+import threading
 
 from fixtures.cluster import Cluster
 from fixtures.conditions import wait_until
@@ -114,3 +116,11 @@ def test_a_reset_removes_everything_that_was_made_and_nothing_else(cluster: Clus
     assert "tests" not in api.get("/api/v1/namespaces/default")["metadata"]["labels"]
     assert api.find("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:basic-user")
     assert api.find("/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt")
+
+
+async def test_a_cluster_started_in_a_thread_outlives_the_thread(cluster: Cluster) -> None:
+    starter = threading.Thread(target=cluster.restart)
+    starter.start()
+    await asyncio.to_thread(starter.join)
+
+    cluster.create_namespace("after-the-thread")
