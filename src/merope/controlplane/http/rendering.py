@@ -6,8 +6,9 @@ Plain JSON of stored objects is never decoded: a list joins the stored bytes and
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -17,7 +18,7 @@ from merope.controlplane.entry import Entry
 from merope.controlplane.http.message import HttpResponse, Write
 from merope.controlplane.http.negotiation import Output
 from merope.controlplane.registry.listing import ListResult
-from merope.controlplane.resource import GroupVersionKind, Object, Resource
+from merope.controlplane.resource import Object, Resource
 from merope.controlplane.scheme import tables
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: Lists beyond this size are streamed.
 _STREAM_BYTES: Final = 512 * 1024
 _PIECE_BYTES: Final = 256 * 1024
+#: Objects that are encoded between two looks at the clock.
+_AT_ONCE: Final = 32
 #: Seconds that rendering may hold the event loop.
 _SLICE: Final = 0.01
 
@@ -99,72 +102,78 @@ def list_metadata(resource: Resource, page: ListResult, *, always_continue: bool
 async def list_response(
     server: Server, resource: Resource, page: ListResult, output: Output, include: str
 ) -> HttpResponse:
-    """A page of a list."""
+    """A page of a list. A long one is streamed, made piece by piece as the transport takes it."""
+    encode: Callable[[Sequence[Entry]], Awaitable[list[bytes]]]
     if output.kind == "Table":
         tables.check_include_object(include or "Metadata")
-        return document(await _table(server, resource, page, output, include), output)
-    if output.kind == "PartialObjectMetadataList":
-        items = []
-        deadline = time.perf_counter() + _SLICE
-        for entry in page.entries:
-            items.append(partial(await server.views.shared(resource, entry), output))
-            if time.perf_counter() > deadline:
-                await asyncio.sleep(0)
-                deadline = time.perf_counter() + _SLICE
-        body = {
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": output.api_version,
-            "metadata": list_metadata(resource, page),
-            "items": items,
-        }
-        return document(body, output)
-    gvk = GroupVersionKind(resource.group, resource.version, resource.list_kind)
-    head = orjson.dumps(
-        {
-            "kind": gvk.kind,
-            "apiVersion": gvk.api_version,
-            "metadata": list_metadata(resource, page, always_continue=not resource.builtin),
-        }
-    )
-    objects = await server.views.encoded_all(resource, page.entries)
-    if resource.builtin:
-        prefix = b'{"apiVersion":"%b","kind":"%b",' % (resource.api_version.encode(), resource.kind.encode())
-        cut = len(prefix)
-        objects = [b"{" + item[cut:] if item.startswith(prefix) else item for item in objects]
-    opening = head[:-1] + b',"items":['
-    size = sum(map(len, objects))
-    if output.yaml or size < _STREAM_BYTES:
-        return document(opening + b",".join(objects) + b"]}", output)
+        head = table(resource, [], output, include, list_metadata(resource, page))
+        del head["rows"]
+        members, encode = "rows", functools.partial(_encode_rows, server, resource, include)
+    elif output.kind == "PartialObjectMetadataList":
+        metadata = list_metadata(resource, page)
+        head = {"kind": output.kind, "apiVersion": output.api_version, "metadata": metadata}
+        members, encode = "items", functools.partial(_encode_metadata, server, resource, output)
+    else:
+        metadata = list_metadata(resource, page, always_continue=not resource.builtin)
+        head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata}
+        members, encode = "items", functools.partial(_encode_objects, server, resource)
+    opening = orjson.dumps(head)[:-1] + b',"%b":[' % members.encode()
+    pieces = _pieces(opening, page.entries, encode)
+    size = sum(len(entry.data) for entry in page.entries)
+    if size < _STREAM_BYTES:
+        return document(b"".join([piece async for piece in pieces]), output)
+    if output.yaml or output.pretty:
+        # For people, who rarely ask for so much: made beside the loop.
+        whole = b"".join([piece async for piece in pieces])
+        return await asyncio.to_thread(document, whole, output)
 
     async def stream(write: Write) -> None:
-        pending: list[bytes] = []
-        held = 0
-        separator = opening
-        for item in objects:
-            pending.append(separator)
-            pending.append(item)
-            separator = b","
-            held += len(item)
-            if held >= _PIECE_BYTES:
-                await write(b"".join(pending))
-                pending.clear()
-                held = 0
-                await asyncio.sleep(0)
-        pending.append(b"]}")
-        await write(b"".join(pending))
+        async for piece in pieces:
+            await write(piece)
 
     return HttpResponse(200, CIMultiDict({"Content-Type": output.media}), None, stream)
 
 
-async def _table(server: Server, resource: Resource, page: ListResult, output: Output, include: str) -> Object:
-    """A table made slice by slice, so that a long one does not hold the loop."""
-    found = table(resource, [], output, include, list_metadata(resource, page))
-    rows: list[Any] = found["rows"]
+async def _pieces(
+    opening: bytes, entries: Sequence[Entry], encode: Callable[[Sequence[Entry]], Awaitable[list[bytes]]]
+) -> AsyncIterator[bytes]:
+    """The text of a list, some objects at a time; between two pieces other tasks run."""
+    pending: list[bytes] = [opening]
+    held = 0
+    first = True
     deadline = time.perf_counter() + _SLICE
-    for entry in page.entries:
-        obj = await server.views.shared(resource, entry)
-        rows += tables.table(resource, [obj], include_object=include or "Metadata", headers=False)["rows"]
-        if time.perf_counter() > deadline:
+    for start in range(0, len(entries), _AT_ONCE):
+        for item in await encode(entries[start : start + _AT_ONCE]):
+            if not first:
+                pending.append(b",")
+            first = False
+            pending.append(item)
+            held += len(item)
+        if held >= _PIECE_BYTES or time.perf_counter() > deadline:
+            yield b"".join(pending)
+            pending.clear()
+            held = 0
             await asyncio.sleep(0)
             deadline = time.perf_counter() + _SLICE
-    return found
+    pending.append(b"]}")
+    yield b"".join(pending)
+
+
+async def _encode_objects(server: Server, resource: Resource, entries: Sequence[Entry]) -> list[bytes]:
+    """Objects as they are stored; items of built-in lists leave their type out."""
+    objects = await server.views.encoded_all(resource, entries)
+    if not resource.builtin:
+        return objects
+    prefix = b'{"apiVersion":"%b","kind":"%b",' % (resource.api_version.encode(), resource.kind.encode())
+    cut = len(prefix)
+    return [b"{" + item[cut:] if item.startswith(prefix) else item for item in objects]
+
+
+async def _encode_metadata(server: Server, resource: Resource, output: Output, entries: Sequence[Entry]) -> list[bytes]:
+    return [orjson.dumps(partial(await server.views.shared(resource, entry), output)) for entry in entries]
+
+
+async def _encode_rows(server: Server, resource: Resource, include: str, entries: Sequence[Entry]) -> list[bytes]:
+    objects = [await server.views.shared(resource, entry) for entry in entries]
+    found = tables.table(resource, objects, include_object=include or "Metadata", headers=False)
+    return [orjson.dumps(row) for row in found["rows"]]

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DeleteOptions", "ListOptions", "ListResult", "Patch", "Registry", "Written"]
 
-_PAGE: Final = 500
 #: Objects of a collection that are deleted at the same time: they share what a commit costs.
 _AT_ONCE: Final = 32
 
@@ -103,24 +102,17 @@ class Registry:
 
     async def delete_collection(self, request: Request, options: DeleteOptions, selected: ListOptions) -> ListResult:
         """Delete each object that is selected; the result holds them as they were found."""
-        deleted: list[Entry] = []
-        page = await self.list(request, selected if selected.limit else replace(selected, limit=_PAGE))
-        while True:
-            for start in range(0, len(page.entries), _AT_ONCE):
-                batch = page.entries[start : start + _AT_ONCE]
-                results = await asyncio.gather(
-                    *(self._delete_listed(request, options, entry) for entry in batch), return_exceptions=True
-                )
-                failures = [result for result in results if result is not None]
-                if failures:
-                    raise failures[0]
-                deleted += batch
-            if selected.limit or not page.token:
-                return ListResult(deleted, page.version, page.token, page.remaining)
-            page = await self.list(
-                request,
-                replace(selected, limit=_PAGE, continue_token=page.token, version=None, match=""),
+        page = await self.list(request, selected)
+        for start in range(0, len(page.entries), _AT_ONCE):
+            batch = page.entries[start : start + _AT_ONCE]
+            results = await asyncio.gather(
+                *(self._delete_listed(request, options, entry) for entry in batch), return_exceptions=True
             )
+            failures = [result for result in results if result is not None]
+            if failures:
+                raise failures[0]
+            await asyncio.sleep(0)
+        return page
 
     async def _delete_listed(self, request: Request, options: DeleteOptions, entry: Entry) -> None:
         """Delete one object of a collection, unless it has gone meanwhile."""
