@@ -103,6 +103,9 @@ async def list_response(
     server: Server, resource: Resource, page: ListResult, output: Output, include: str
 ) -> HttpResponse:
     """A page of a list. A long one is streamed, made piece by piece as the transport takes it."""
+    if getattr(resource.strategy, "converts_remotely", False):
+        # One question to the webhook for all, whose failure is still an answer to the request.
+        await server.views.encoded_all(resource, page.entries)
     encode: Callable[[Sequence[Entry]], Awaitable[list[bytes]]]
     if output.kind == "Table":
         tables.check_include_object(include or "Metadata")
