@@ -42,7 +42,7 @@ _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 2.0
 _STEADY: Final = 10.0
 _STOP_SECONDS: Final = 8.0
-_ORPHAN_SECONDS: Final = 2.0
+_ORPHAN_SECONDS: Final = 0.7
 _LARGEST_LOG: Final = 10 * 1024 * 1024
 _GUARD: Final = "guard"
 #: Bytes at the end of a log that its last line is looked for in.
@@ -263,7 +263,12 @@ class Supervisor:
     async def _end_orphans(self) -> None:
         """End the processes that a supervisor before this one left running."""
         before = read_state(self._state_file)
-        left = [each for each in (before.processes if before else ()) if is_alive(each.pid, each.born)]
+        # The guard is not among them: it is what has become this supervisor.
+        left = [
+            each
+            for each in (before.processes if before else ())
+            if each.pid != self._pid and is_alive(each.pid, each.born)
+        ]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for each in left:
                 with contextlib.suppress(ProcessLookupError):
