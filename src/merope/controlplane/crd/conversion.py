@@ -36,6 +36,8 @@ class Converter:
         conversion: Mapping[str, Any] = definition["spec"].get("conversion") or {}
         self._server = server
         self._schemas = schemas
+        stored = next((version["name"] for version in definition["spec"]["versions"] if version.get("storage")), "")
+        self._stored = f"{definition['spec']['group']}/{stored}"
         self._webhook: Mapping[str, Any] | None = (
             conversion.get("webhook") or {} if conversion.get("strategy") == "Webhook" else None
         )
@@ -52,7 +54,13 @@ class Converter:
             raise internal(f"request to convert CR to an invalid version: {api_version}")
         if self._webhook is not None:
             return self._ask_one(self._webhook, obj, api_version, target)
-        return relabel(obj, api_version, target)
+        return self._completed(relabel(obj, api_version, target), api_version, target)
+
+    def _completed(self, obj: Object, api_version: str, target: CompiledSchema) -> Object:
+        """What is to be stored gets the defaults of its version: they show on every read in it."""
+        if api_version == self._stored:
+            structural.default(target.full, obj)
+        return obj
 
     async def convert_all(self, objects: Sequence[Object], api_version: str) -> list[Object]:
         """``convert`` for many objects, of which none is in that version: a webhook gets them together."""
@@ -60,7 +68,7 @@ class Converter:
         if target is None:
             raise internal(f"request to convert CR to an invalid version: {api_version}")
         if self._webhook is None:
-            return [relabel(obj, api_version, target) for obj in objects]
+            return [self._completed(relabel(obj, api_version, target), api_version, target) for obj in objects]
         converted: list[Object] = []
         for start in range(0, len(objects), _AT_ONCE):
             converted += await self._ask(self._webhook, objects[start : start + _AT_ONCE], api_version, target)
@@ -88,6 +96,7 @@ class Converter:
             for obj in converted:
                 embedded.coerce(target.full, target.object_meta, obj)
                 structural.clean(target.full, obj)
+                self._completed(obj, api_version, target)
         except (CallFailed, typed.TypeMismatch) as error:
             about = f"{objects[0]['apiVersion']}, Kind={objects[0]['kind']}"
             raise ApiError(500, "", f"conversion webhook for {about} failed: {error}") from error

@@ -56,6 +56,9 @@ class DefinitionStrategy(Strategy):
             obj["metadata"] = dict(old["metadata"])
             if managed is not None:
                 obj["metadata"]["managedFields"] = managed
+            if not (obj.get("status") or {}).get("storedVersions"):
+                obj.setdefault("status", {})
+                _store_version(obj)
         else:
             restore(obj, old, "status")
             if "status" in obj:
@@ -66,6 +69,10 @@ class DefinitionStrategy(Strategy):
         return (("metadata",), ("spec",)) if subresource == "status" else (("status",),)
 
     def validate(self, server: Server, request: Request, obj: Object, old: Object | None) -> list[FieldError]:
+        if request is not None and request.subresource == "status":
+            return []
+        if old is not None and obj["metadata"].get("deletionTimestamp"):
+            return []  # whatever is wrong with it must not keep it from going
         return definition_complaints(obj, old, server.catalogue.graph)
 
     def prepare_delete(self, server: Server, request: Request, obj: Object) -> None:

@@ -1,6 +1,7 @@
 """Lists that are sets or maps: no value, no combination of keys, may occur twice.
 
-Schemas can't say it in their value keywords, so it is checked apart. An update may keep the duplicates it found.
+Schemas can't say it in their value keywords, so it is checked apart. An update of an object that already has such
+duplicates may leave them and add more, as with Kubernetes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from merope.controlplane.crd.values import NOTHING
 from merope.controlplane.errors import FieldError, duplicate, invalid_value
 from merope.lang.schema import Node
 
-_Check = Callable[[Any, Any, str, "list[FieldError]"], None]
+_Check = Callable[[Any, str, "list[FieldError]"], None]
 
 
 def item_key(item: dict[str, Any], keys: tuple[str, ...]) -> bytes:
@@ -28,7 +29,12 @@ def check_list_types(node: Node, obj: Any, old: Any = NOTHING, path: str = "") -
     if check is None:
         return []
     errors: list[FieldError] = []
-    check(obj, old, path, errors)
+    check(obj, path, errors)
+    if errors and old is not NOTHING:
+        before: list[FieldError] = []
+        check(old, path, before)
+        if before:
+            return []
     return errors
 
 
@@ -50,17 +56,16 @@ def _compile(node: Node) -> _Check | None:
     if not fields and values is None:
         return of_list
 
-    def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
+    def check(value: Any, path: str, errors: list[FieldError]) -> None:
         if value.__class__ is dict:
-            before = old if old.__class__ is dict else {}
             for key, inner in value.items():
                 of_field = fields.get(key)
                 if of_field is not None:
-                    of_field(inner, before.get(key, NOTHING), f"{path}.{key}" if path else key, errors)
+                    of_field(inner, f"{path}.{key}" if path else key, errors)
                 elif values is not None and key not in node.properties:
-                    values(inner, before.get(key, NOTHING), f"{path}[{key}]", errors)
+                    values(inner, f"{path}[{key}]", errors)
         elif of_list is not None:
-            of_list(value, old, path, errors)
+            of_list(value, path, errors)
 
     return check
 
@@ -69,7 +74,7 @@ def _list(node: Node, items: _Check | None) -> _Check:
     keys = node.list_map_keys if node.list_type == "map" else ()
     unique = node.list_type in ("set", "map")
 
-    def check(value: Any, old: Any, path: str, errors: list[FieldError]) -> None:
+    def check(value: Any, path: str, errors: list[FieldError]) -> None:
         if value.__class__ is not list:
             return
         if keys:
@@ -78,16 +83,10 @@ def _list(node: Node, items: _Check | None) -> _Check:
                     text = "must be an object for an array of list-type map"
                     errors.append(invalid_value(f"{path}[{index}]", item, text))
         if unique and len(value) > 1 and not _distinct(value, keys):
-            errors.extend(_duplicates(value, old, path, keys))
+            errors.extend(_duplicates(value, path, keys))
         if items is not None:
-            earlier: dict[bytes, Any] = {}
-            if keys and old.__class__ is list:
-                earlier = {item_key(item, keys): item for item in old if item.__class__ is dict}
             for index, item in enumerate(value):
-                before = NOTHING
-                if earlier and item.__class__ is dict:
-                    before = earlier.get(item_key(item, keys), NOTHING)
-                items(item, before, f"{path}[{index}]", errors)
+                items(item, f"{path}[{index}]", errors)
 
     return check
 
@@ -105,25 +104,20 @@ def _distinct(value: list[Any], keys: tuple[str, ...]) -> bool:
         return False
 
 
-def _duplicates(value: list[Any], old: Any, path: str, keys: tuple[str, ...]) -> list[FieldError]:
+def _duplicates(value: list[Any], path: str, keys: tuple[str, ...]) -> list[FieldError]:
     """One complaint for each value that is there more than once, at its second place."""
-    repeated = _repeated(value, keys)
-    if not repeated:
-        return []
-    tolerated = _repeated(old, keys) if old.__class__ is list else {}
     errors = []
-    for key, index in repeated.items():
-        if key not in tolerated:
-            item = value[index]
-            shown = {name: item[name] for name in keys if name in item} if keys else item
-            errors.append(duplicate(f"{path}[{index}]", shown))
+    for index in _repeated(value, keys):
+        item = value[index]
+        shown = {name: item[name] for name in keys if name in item} if keys else item
+        errors.append(duplicate(f"{path}[{index}]", shown))
     return errors
 
 
-def _repeated(value: list[Any], keys: tuple[str, ...]) -> dict[bytes, int]:
-    """The items (encoded) that occur more than once, with the place of the second occurrence."""
-    seen: set[bytes] = set()
-    repeated: dict[bytes, int] = {}
+def _repeated(value: list[Any], keys: tuple[str, ...]) -> list[int]:
+    """The places of the second occurrence of all items that occur more than once."""
+    seen: dict[bytes, bool] = {}
+    repeated: list[int] = []
     for index, item in enumerate(value):
         if keys:
             if item.__class__ is not dict:
@@ -132,7 +126,8 @@ def _repeated(value: list[Any], keys: tuple[str, ...]) -> dict[bytes, int]:
         else:
             key = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
         if key not in seen:
-            seen.add(key)
-        elif key not in repeated:
-            repeated[key] = index
+            seen[key] = False
+        elif not seen[key]:
+            seen[key] = True
+            repeated.append(index)
     return repeated

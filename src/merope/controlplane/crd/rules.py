@@ -4,14 +4,13 @@ The rules of a schema form a tree beside it, with only the nodes that lead to a 
 value first reaches them. Each write has one cost budget for all its rules.
 
 A rule that compares with ``oldSelf`` runs on updates where the old value can be found: by field, by map key, by the
-keys of map lists, but not in other lists. Other rules don't hold against a value that is as
-it was.
+keys of map lists, but not in other lists. Other rules only warn of a value that is as it was.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -144,19 +143,27 @@ class _Rules:
 @dataclass(slots=True)
 class _Run:
     budget: int
+    warn: Callable[[str], None]
     errors: list[FieldError] = field(default_factory=list)
 
 
 def check_rules(
-    schema: CompiledSchema, obj: Mapping[str, Any], old: Mapping[str, Any] | None, errors: Sequence[FieldError]
+    schema: CompiledSchema,
+    obj: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    errors: Sequence[FieldError],
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[FieldError]:
-    """Complaints of the schema's rules about an object, given what else was found wrong with it."""
+    """Complaints of the schema's rules about an object, given what else was found wrong with it.
+
+    ``warn`` gets those about values that an update leaves as they are.
+    """
     rules = _rules_of(schema)
     if rules is None:
         return []
     if any(error.type in _BLOCKING for error in errors):
         return [FieldError("<nil>", INVALID, None, _NOT_CHECKED)]
-    run = _Run(OBJECT_BUDGET)
+    run = _Run(OBJECT_BUDGET, warn)
     _walk(rules, obj, NOTHING if old is None else old, "", run)
     return run.errors
 
@@ -237,14 +244,8 @@ def _evaluate(rules: _Rules, value: Any, old: Any, path: str, run: _Run) -> None
         if isinstance(program, cel.CompileError):
             run.errors.append(FieldError(shown, INVALID, rules.kind, f"rule compile error: {program}"))
             continue
-        if program.uses_old_self:
-            if old is NOTHING and not rule.optional_old:
-                continue
-        elif old is not NOTHING:
-            if unchanged is None:
-                unchanged = same(value, old)
-            if unchanged:
-                continue
+        if program.uses_old_self and old is NOTHING and not rule.optional_old:
+            continue
         bindings = _bindings(rule, value, old)
         budget = min(run.budget, EXPRESSION_BUDGET)
         try:
@@ -259,11 +260,19 @@ def _evaluate(rules: _Rules, value: Any, old: Any, path: str, run: _Run) -> None
             run.budget = -1
             return
         except cel.EvaluationError as error:
-            run.errors.append(FieldError(shown, INVALID, rules.kind, _failure(error, rule)))
-            continue
-        run.budget -= cost
-        if verdict is not True:
-            run.errors.append(_complaint(rules, rule, value, bindings, path, run))
+            complaint = FieldError(shown, INVALID, rules.kind, _failure(error, rule))
+        else:
+            run.budget -= cost
+            if verdict is True:
+                continue
+            complaint = _complaint(rules, rule, value, bindings, path, run)
+        if old is not NOTHING and not program.uses_old_self:
+            if unchanged is None:
+                unchanged = same(value, old)
+            if unchanged:
+                run.warn(str(complaint))
+                continue
+        run.errors.append(complaint)
 
 
 def _bindings(rule: Rule, value: Any, old: Any) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class CustomStrategy(Strategy):
         errors += embedded.validate(schema.full, obj)
         if self._scale is not None:
             errors += self._scale.validate(obj)
-        return errors + check_rules(schema, obj, old, errors)
+        return errors + check_rules(schema, obj, old, errors, request.warn)
 
     def _validate_status(self, obj: Object, old: Object | None) -> list[FieldError]:
         """The schema's opinion of a status written apart: complaints name places within the status."""

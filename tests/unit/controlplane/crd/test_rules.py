@@ -202,12 +202,15 @@ def test_field_paths_are_read(path: str, steps: list[str], shown: str) -> None:
     assert rule_path(path) == shown
 
 
-def test_a_value_that_did_not_change_is_not_judged_again() -> None:
+def test_a_value_that_did_not_change_is_only_warned_of() -> None:
     schema = of(pair=PAIR, other={"type": "string"})
 
-    assert (
-        check(schema, {"pair": {"min": 2, "max": 1}, "other": "y"}, {"pair": {"min": 2, "max": 1}, "other": "x"}) == []
-    )
+    wrong = {"min": 2, "max": 1}
+    new, old = ({"metadata": {}, "spec": {"pair": wrong, "other": other}} for other in ("y", "x"))
+    warnings: list[str] = []
+
+    assert check_rules(schema, new, old, [], warnings.append) == []
+    assert warnings == ["spec.pair: Invalid value: min must not exceed max"]
 
 
 def test_rules_wait_until_the_rest_of_the_schema_holds() -> None:

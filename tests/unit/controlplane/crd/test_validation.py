@@ -274,7 +274,8 @@ LISTS = of(
         ),
         ({"m": {"k": ["a", "a"]}}, None, ['spec.m[k][1]: Duplicate value: "a"']),
         ({"set": ["a", "a", "b"]}, {"set": ["a", "a"]}, []),
-        ({"set": ["a", "a", "b", "b"]}, {"set": ["a", "a"]}, ['spec.set[3]: Duplicate value: "b"']),
+        ({"set": ["a", "a", "b", "b"]}, {"set": ["a", "a"]}, []),
+        ({"set": ["a", "a"]}, {"set": ["a"]}, ['spec.set[1]: Duplicate value: "a"']),
     ],
 )
 def test_sets_and_maps_hold_nothing_twice(value: Any, old: Any, expected: list[str]) -> None:
