@@ -275,8 +275,9 @@ def _managed_fields_complaints(entries: Sequence[Mapping[str, Any]] | None) -> l
 def finalizer_warnings(metadata: Mapping[str, Any]) -> list[str]:
     """Custom resources may use finalizers without a domain; their users hear that it is unwise."""
     return [
-        f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name including a path (/) to avoid '
-        "accidental conflicts with other finalizer writers"
+        f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name'
+        f"{' including a path (/)' if '.' in finalizer else ''} to avoid accidental conflicts with other finalizer "
+        "writers"
         for finalizer in metadata.get("finalizers") or ()
         if "/" not in finalizer and finalizer not in (ORPHAN, FOREGROUND)
     ]
