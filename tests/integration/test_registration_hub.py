@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from fixtures.child import free_port
 from fixtures.cluster import Cluster
 from fixtures.conditions import eventually
 from merope import hub as hub_process
-from merope.fleet.layout import free_port
 from merope.kube import Client, ClientConfig, Forbidden, NotFound, ResourceRef
 from merope.operator import HUB_NAMESPACE, hub_objects, install
 
@@ -214,9 +214,8 @@ async def test_the_kept_sets_exist_count_and_cannot_be_turned(running: Cluster) 
 
     await eventually(lambda: running.api.find(f"{SETS}/global"), "the set global")
     await eventually(lambda: empty("default") == "False" and empty("global") == "False", "both sets to have members")
-    turned = running.api.get(f"{SETS}/default")
-    turned["spec"]["clusterSelector"] = {"selectorType": "LabelSelector", "labelSelector": {}}
-    running.api.replace(f"{SETS}/default", turned)
+    turned = {"spec": {"clusterSelector": {"selectorType": "LabelSelector", "labelSelector": {}}}}
+    running.api.patch(f"{SETS}/default", turned)
 
     await eventually(
         lambda: (
