@@ -74,8 +74,9 @@ def _processes(state: SupervisorState) -> list[dict[str, Any]]:
         }
         for each in state.processes
     ]
+    age = round(max(0.0, now - state.since), 1)
     return [
-        {"name": "supervisor", "state": "ready", "pid": state.pid, "restarts": 0, "age": 0.0, "problem": ""},
+        {"name": "supervisor", "state": "ready", "pid": state.pid, "restarts": 0, "age": age, "problem": ""},
         *shown,
     ]
 

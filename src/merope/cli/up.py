@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 import time
 
-from merope.fleet.bringup import BringUp, Outcome
+from merope.fleet.bringup import Outcome, bring_up
 from merope.fleet.layout import DEFAULT_NAME, Layout, check_platform
 
 
@@ -28,7 +27,7 @@ def up(name: str, clusters: int | None, timeout: float) -> None:
     """Bring a fleet up and say what can be done with it."""
     check_platform()
     layout = Layout(name)
-    outcome = asyncio.run(BringUp(layout, Steps()).run(clusters, timeout))
+    outcome = bring_up(layout, clusters, timeout, Steps())
     _tell(layout, outcome)
 
 

@@ -9,20 +9,27 @@
         hub/                identities of the hub's components
         agents/CLUSTER/     identities and state of a cluster's agent
         logs/               one file a process
+        lock                held by `merope up` and `merope down` while they work
 
 Directories are 0700, files with credentials 0600; every file is replaced at once, never written in place.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import itertools
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +37,9 @@ from typing import Any, Final
 FORMAT: Final = 1
 DEFAULT_NAME: Final = "default"
 MAX_CLUSTERS: Final = 200
+#: Where ports are chosen: below those that systems give to outgoing connections, which would take them while a fleet is
+#: down, and below Kubernetes' node ports.
+_PORTS: Final = range(20_000, 30_000)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 _PLATFORMS: Final = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64")}
 
@@ -40,18 +50,27 @@ class FleetError(Exception):
 
 @dataclass(slots=True)
 class Fleet:
-    """What a fleet consists of. ``agents`` gives each cluster's agent id, ``webhook_port`` the hub's own listener."""
+    """What a fleet consists of.
+
+    ``ports`` are those of the API servers (``hub``, and by cluster) and of the hub's webhooks (``webhook``),
+    ``identity`` holds the hub's locks, ``agents`` gives each cluster's agent id. None of them ever changes.
+    """
 
     name: str = DEFAULT_NAME
     clusters: int = 2
-    webhook_port: int = 0
     identity: str = ""
+    ports: dict[str, int] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
     def cluster_names(self) -> list[str]:
         return [f"cluster{number}" for number in range(1, self.clusters + 1)]
+
+    @property
+    def listeners(self) -> list[str]:
+        """What has a port of its own."""
+        return ["hub", "webhook", *self.cluster_names]
 
 
 class Layout:
@@ -71,6 +90,11 @@ class Layout:
         self.hub = self.root / "hub"
         self.logs = self.root / "logs"
 
+    @classmethod
+    def at(cls, root: Path) -> Layout:
+        """The layout of the fleet whose directory is ``root``."""
+        return cls(root.name, root.parent.parent)
+
     def admin_kubeconfig(self, cluster: str) -> Path:
         """The administrator's kubeconfig that the control plane wrote."""
         return self.controlplane / cluster / "admin.kubeconfig"
@@ -82,7 +106,14 @@ class Layout:
         return self.logs / f"{process}.log"
 
     def exists(self) -> bool:
-        return self.fleet_file.exists()
+        """Whether there is such a fleet. Raises FleetError where that cannot be seen."""
+        try:
+            self.fleet_file.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise FleetError(f"cannot read {self.fleet_file}: {error.strerror}") from error
+        return True
 
     def prepare(self) -> None:
         """Make the directories. Raises FleetError where that is not allowed."""
@@ -93,8 +124,8 @@ class Layout:
                 raise FleetError(
                     f"cannot make {directory}: {error.strerror}; set MEROPE_HOME to a directory that you may write to"
                 ) from error
-        if not os.access(self.root, os.W_OK | os.X_OK):
-            raise FleetError(f"no permission to write to {self.root}; set MEROPE_HOME to a directory of your own")
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise FleetError(f"no permission to write to {directory}; set MEROPE_HOME to a directory of your own")
 
     def load(self) -> Fleet:
         """The fleet as written. Raises FleetError where there is none, or one that this version cannot read."""
@@ -102,21 +133,47 @@ class Layout:
             stated = json.loads(self.fleet_file.read_text())
         except FileNotFoundError:
             raise FleetError(f"there is no fleet {self.name!r} in {self.home}; start one with: merope up") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise FleetError(f"cannot read {self.fleet_file}: {error.strerror}") from error
+        except ValueError as error:
             raise FleetError(f"cannot read {self.fleet_file}: {error}") from error
         written = stated.get("format") if isinstance(stated, dict) else None
-        if not isinstance(written, int):
+        if not isinstance(written, int) or written < 1:
             raise FleetError(f"{self.fleet_file} is no fleet's file; move it away and run merope up again")
         if written > FORMAT:
             raise FleetError(
                 f"{self.root} was written by a newer merope (format {written}, this one knows {FORMAT}): "
                 "use that version, or another fleet with --name"
             )
+        for older in range(written, FORMAT):
+            _MIGRATIONS[older](stated)
         known = {name: stated[name] for name in Fleet.__dataclass_fields__ if name in stated}
-        return Fleet(**{**known, "format": FORMAT})
+        return Fleet(**{**known, "name": self.name, "format": FORMAT})
 
     def save(self, fleet: Fleet) -> None:
-        write_json(self.fleet_file, asdict(fleet))
+        """Write the fleet down. Raises FleetError."""
+        try:
+            write_json(self.fleet_file, asdict(fleet))
+        except OSError as error:
+            raise FleetError(f"cannot write {self.fleet_file}: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other commands that change the fleet away. Raises FleetError where one is at work."""
+        try:
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FleetError(f"cannot write to {self.root}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FleetError(
+                    f"another merope up or merope down is at work on fleet {self.name!r}; wait for it, or end it"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
 
     def purge(self) -> None:
         """Remove everything. Raises FleetError."""
@@ -125,7 +182,11 @@ class Layout:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise FleetError(f"cannot remove {self.root}: {error}") from error
+            raise FleetError(f"cannot remove {error.filename or self.root}: {error.strerror}") from error
+
+
+#: How to bring what an older version wrote up by one format; changes the mapping in place.
+_MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], None]]] = {}
 
 
 def default_home() -> Path:
@@ -143,17 +204,44 @@ def check_platform() -> None:
         )
 
 
-def names() -> list[str]:
-    """The fleets in the home directory."""
-    root = default_home() / "fleets"
-    return sorted(entry.name for entry in root.iterdir() if (entry / "fleet.json").exists()) if root.is_dir() else []
+def names(home: Path | None = None) -> list[str]:
+    """The fleets in a home directory."""
+    try:
+        return sorted(entry.parent.name for entry in ((home or default_home()) / "fleets").glob("*/fleet.json"))
+    except OSError:
+        return []
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
+def ports_in_use(home: Path) -> set[int]:
+    """The ports of all fleets in a home directory, also of those that are down."""
+    taken: set[int] = set()
+    for name in names(home):
+        with contextlib.suppress(FleetError):
+            taken.update(Layout(name, home).load().ports.values())
+    return taken
+
+
+def choose_port(taken: Collection[int]) -> int:
+    """A port of the loopback interface that is not in ``taken`` and that nobody listens on. Raises FleetError."""
+    start: int = random.SystemRandom().randrange(_PORTS.start, _PORTS.stop)
+    for candidate in itertools.chain(range(start, _PORTS.stop), range(_PORTS.start, start)):
+        if candidate not in taken and is_free(candidate):
+            return candidate
+    raise FleetError(f"no free port between {_PORTS.start} and {_PORTS.stop - 1}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of the loopback interface can be listened on."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(1)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
 
 
 def write_private(path: Path, content: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 STARTING: Final = "starting"
 READY: Final = "ready"
 BACKOFF: Final = "backoff"
+WAITING: Final = "waiting"
 STOPPED: Final = "stopped"
 
 
@@ -22,13 +24,15 @@ STOPPED: Final = "stopped"
 class ProcessSpec:
     """One process. ``announces``: it takes ``--ready-fd`` and says when it is ready; others are ready once running.
 
-    ``after`` names processes that must be ready before it is first started.
+    ``after`` names processes that must be ready before it is first started. ``every``, in seconds, makes it a job that
+    runs at such intervals and ends; 0 is a process that goes on.
     """
 
     name: str
     arguments: tuple[str, ...]
     announces: bool = False
     after: tuple[str, ...] = ()
+    every: float = 0.0
 
 
 @dataclass(slots=True)
@@ -50,30 +54,48 @@ class SupervisorState:
 
     pid: int = 0
     born: str = ""
+    since: float = 0.0
     spec: str = ""
     processes: list[ProcessState] = field(default_factory=list)
 
     def process(self, name: str) -> ProcessState | None:
         return next((each for each in self.processes if each.name == name), None)
 
+    def specs(self) -> list[ProcessSpec]:
+        """The specification, read."""
+        try:
+            return _decode_specs(self.spec)
+        except ValueError:
+            return []
 
-def encode_specs(specs: list[ProcessSpec]) -> str:
+
+def encode_specs(specs: Sequence[ProcessSpec]) -> str:
     return json.dumps([asdict(spec) for spec in specs], indent=1) + "\n"
 
 
-def read_specs(path: Path) -> tuple[str, list[ProcessSpec]]:
-    """The text of the file and what it says; empty where it is missing or half-way replaced."""
+def read_specs(path: Path) -> tuple[str, list[ProcessSpec]] | None:
+    """The text of the file and what it says; None where it is missing or says nothing that can be understood."""
     try:
         text = path.read_text()
-        entries = json.loads(text)
+        return text, _decode_specs(text)
     except (OSError, ValueError):
-        return "", []
-    return text, [
-        ProcessSpec(
-            entry["name"], tuple(entry["arguments"]), bool(entry.get("announces")), tuple(entry.get("after") or ())
-        )
-        for entry in entries
-    ]
+        return None
+
+
+def _decode_specs(text: str) -> list[ProcessSpec]:
+    try:
+        return [
+            ProcessSpec(
+                entry["name"],
+                tuple(entry["arguments"]),
+                bool(entry.get("announces")),
+                tuple(entry.get("after") or ()),
+                float(entry.get("every") or 0.0),
+            )
+            for entry in json.loads(text)
+        ]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no specification of processes: {error}") from error
 
 
 def write_state(path: Path, state: SupervisorState) -> None:

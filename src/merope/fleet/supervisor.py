@@ -2,7 +2,7 @@
 
 ``python -m merope.fleet.supervisor DIRECTORY``. It reads ``processes.json``, again on SIGHUP, and writes
 ``supervisor.json`` whenever something changes. A process that ends is started again after a delay that doubles from a
-tenth of a second to two seconds and begins anew once it has run for ten.
+tenth of a second to two seconds and begins anew once it has run for ten. Jobs run at their intervals.
 
 Killing the supervisor itself does no lasting harm either: one of its children is a guard, which waits on a pipe for the
 supervisor's end and then becomes the supervisor. The new one ends the processes that the old one left, which it could
@@ -16,7 +16,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import io
 import os
+import shutil
 import signal
 import sys
 import time
@@ -28,6 +30,7 @@ from merope.fleet.processes import (
     READY,
     STARTING,
     STOPPED,
+    WAITING,
     ProcessSpec,
     ProcessState,
     SupervisorState,
@@ -44,6 +47,8 @@ _STEADY: Final = 10.0
 _STOP_SECONDS: Final = 8.0
 _ORPHAN_SECONDS: Final = 0.7
 _LARGEST_LOG: Final = 10 * 1024 * 1024
+#: Seconds between looks at the size of the logs, and at the clock for jobs: a clock on the wall, since machines sleep.
+_TIDY_SECONDS: Final = 60.0
 _GUARD: Final = "guard"
 #: Bytes at the end of a log that its last line is looked for in.
 _LAST_LINE: Final = 4096
@@ -59,6 +64,7 @@ class Child:
         self._supervisor = supervisor
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._cannot_start = ""
         self.task = asyncio.create_task(self._keep(), name=spec.name)
 
     async def _keep(self) -> None:
@@ -66,12 +72,16 @@ class Child:
         for name in self.spec.after:
             await self._supervisor.wait_ready(name)
         while not self._stopping:
+            if self.spec.every and delay == _FIRST_DELAY:
+                await self._wait_for_turn()
             began = time.monotonic()
             code = await self._run_once()
             if self._stopping:
                 break
-            if time.monotonic() - began > _STEADY:
+            if time.monotonic() - began > _STEADY or (self.spec.every and code == 0):
                 delay = _FIRST_DELAY
+            if self.spec.every and code == 0:
+                continue
             self.ready.clear()
             self.state.restarts += 1
             self._set(BACKOFF, problem=self._problem(code))
@@ -79,65 +89,73 @@ class Child:
             delay = min(delay * 2, _LONGEST_DELAY)
         self._set(STOPPED)
 
-    async def _run_once(self) -> int:
-        arguments = list(self.spec.arguments)
-        reading, writing = os.pipe()
-        log = self._supervisor.log(self.spec.name)
-        try:
-            if self.spec.announces:
-                arguments += ["--ready-fd", str(writing)]
-            self._process = await asyncio.create_subprocess_exec(
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writing,) if self.spec.announces else (),
-                start_new_session=True,
-            )
-        except OSError as error:
-            os.close(reading)
-            os.close(writing)
-            os.close(log)
-            self.state.problem = f"cannot start: {error}"
-            return 127
-        os.close(writing)
-        os.close(log)
-        self.state.pid, self.state.born = self._process.pid, birth(self._process.pid)
-        self._set(STARTING, problem=self.state.problem)
-        if not self.spec.announces:
-            os.close(reading)
-            self._ready()
-            return await self._process.wait()
-        watching = asyncio.create_task(self._await_ready(reading))
-        try:
-            return await self._process.wait()
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+    async def _wait_for_turn(self) -> None:
+        self._set(WAITING)
+        due = time.time() + self.spec.every
+        while (left := due - time.time()) > 0:  # noqa: ASYNC110 - a time of the day, not of this loop
+            await asyncio.sleep(min(left, _TIDY_SECONDS))
 
-    async def _await_ready(self, descriptor: int) -> None:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        with os.fdopen(descriptor, "rb", buffering=0) as pipe:
-            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    async def _run_once(self) -> int:
+        """Start the process and wait for its end; its exit status, 127 where it cannot be started."""
+        arguments = list(self.spec.arguments)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             try:
-                if await reader.read(1):
-                    self._ready()
+                log = self._supervisor.log(self.spec.name)
+                theirs.callback(os.close, log)
+                reading, writing = os.pipe()
+                reader = ours.enter_context(os.fdopen(reading, "rb", buffering=0))
+                theirs.callback(os.close, writing)
+                if self.spec.announces:
+                    arguments += ["--ready-fd", str(writing)]
+                self._process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(writing,) if self.spec.announces else (),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._cannot_start = str(error)
+                return 127
+            theirs.close()
+            self.state.pid, self.state.born = self._process.pid, birth(self._process.pid)
+            self._set(STARTING, problem=self.state.problem)
+            if not self.spec.announces:
+                self._ready()
+                return await self._process.wait()
+            watching = asyncio.create_task(self._await_ready(reader))
+            try:
+                return await self._process.wait()
             finally:
-                transport.close()
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+
+    async def _await_ready(self, pipe: io.FileIO) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            if await reader.read(1):
+                self._ready()
+        finally:
+            transport.close()
 
     def _ready(self) -> None:
         self.ready.set()
         self._set(READY)
 
     def _set(self, state: str, problem: str = "") -> None:
-        if state in (BACKOFF, STOPPED):
+        if state in (BACKOFF, STOPPED, WAITING):
             self.state.pid, self.state.born = 0, ""
         self.state.state, self.state.problem, self.state.since = state, problem, time.time()
         self._supervisor.save()
 
     def _problem(self, code: int) -> str:
+        if self._cannot_start:
+            said, self._cannot_start = self._cannot_start, ""
+            return f"cannot start: {said}"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         said = self._supervisor.last_line(self.spec.name)
@@ -170,11 +188,12 @@ class Supervisor:
         self._state_file = directory / "supervisor.json"
         self._children: dict[str, Child] = {}
         self._guard: asyncio.subprocess.Process | None = None
+        self._guard_since = 0.0
         self._guarding: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
         self._spec_text = ""
-        self._pid, self._born = os.getpid(), birth(os.getpid())
+        self._pid, self._born, self._since = os.getpid(), birth(os.getpid()), time.time()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -183,6 +202,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._changed.set)
         await self._end_orphans()
         self._guarding = asyncio.create_task(self._keep_guard(), name=_GUARD)
+        tidying = asyncio.create_task(self._tidy(), name="tidying")
         self._changed.set()
         stopping = asyncio.create_task(self._stopping.wait())
         while not self._stopping.is_set():
@@ -192,11 +212,18 @@ class Supervisor:
             if self._changed.is_set() and not self._stopping.is_set():
                 self._changed.clear()
                 await self._apply()
+        for task in (stopping, tidying):
+            task.cancel()
+        await asyncio.gather(stopping, tidying, return_exceptions=True)
         await self._stop()
 
     async def _apply(self) -> None:
         """Make the running processes those of the specification; one that is unchanged goes on."""
-        text, specs = read_specs(self._directory / "processes.json")
+        found = read_specs(self._directory / "processes.json")
+        if found is None:
+            print("processes.json cannot be read: what runs goes on", file=sys.stderr, flush=True)
+            return
+        text, specs = found
         wanted = {spec.name: spec for spec in specs}
         gone = [child for name, child in self._children.items() if wanted.get(name) != child.spec]
         for child in gone:
@@ -254,6 +281,7 @@ class Supervisor:
             finally:
                 os.close(reading)
             try:
+                self._guard_since = time.time()
                 self.save()
                 await self._guard.wait()
             finally:
@@ -284,18 +312,28 @@ class Supervisor:
         processes = [child.state for child in self._children.values()]
         guard = self._guard
         if guard is not None and guard.returncode is None:
-            processes = [*processes, ProcessState(_GUARD, READY, guard.pid, birth(guard.pid), since=time.time())]
+            processes = [*processes, ProcessState(_GUARD, READY, guard.pid, birth(guard.pid), since=self._guard_since)]
         with contextlib.suppress(OSError):
-            write_state(self._state_file, SupervisorState(self._pid, self._born, self._spec_text, processes))
+            write_state(
+                self._state_file, SupervisorState(self._pid, self._born, self._since, self._spec_text, processes)
+            )
 
     def log(self, name: str) -> int:
-        """A descriptor that appends to the log of a process; a log that has grown large is put aside first."""
+        """A descriptor that appends to the log of a process. Raises OSError."""
         path = self._directory / "logs" / f"{name}.log"
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(OSError):
-            if path.stat().st_size > _LARGEST_LOG:
-                os.replace(path, path.with_suffix(".log.1"))
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    async def _tidy(self) -> None:
+        """Put the content of logs that have grown large aside; who writes to them goes on at their new beginning."""
+        while True:
+            for path in (self._directory / "logs").glob("*.log"):
+                with contextlib.suppress(OSError):
+                    if path.stat().st_size > _LARGEST_LOG:
+                        shutil.copyfile(path, path.with_suffix(".log.1"))
+                        path.with_suffix(".log.1").chmod(0o600)
+                        os.truncate(path, 0)
+            await asyncio.sleep(_TIDY_SECONDS)
 
     def last_line(self, name: str) -> str:
         """The last thing that a process said."""

@@ -1,0 +1,120 @@
+"""Making a hub of a cluster, managed clusters of others, and letting these into that hub.
+
+What an administrator does with ``clusteradm init``, ``join`` and ``accept``, for all clusters of a fleet at once. Every
+step first looks whether it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+from merope.api.cluster.v1 import AVAILABLE, ManagedCluster
+from merope.fleet import identities, kubeconfigs
+from merope.fleet.layout import Fleet, FleetError, Layout, write_private
+from merope.kube import CORE, Client, KubeError, NotFound, is_condition_true
+from merope.operator import hub_objects, install, klusterlet_objects
+from merope.registration.acceptance import approve_requests, let_in
+
+_JOINED: Final = "ManagedClusterJoined"
+Progress = Callable[[str], None]
+
+
+async def install_all(layout: Layout, fleet: Fleet) -> None:
+    """Put OCM's objects on every cluster, and its components' identities on disk. Raises FleetError."""
+    sources = {name: layout.admin_kubeconfig(name) for name in ("hub", *fleet.cluster_names)}
+    write_private(layout.kubeconfig, kubeconfigs.merged(sources, "hub"))
+    with one_failure():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_install_hub(layout, fleet))
+            for name in fleet.cluster_names:
+                group.create_task(_install_agent(layout, name))
+
+
+async def _install_hub(layout: Layout, fleet: Fleet) -> None:
+    async with identities.administrator(layout, "hub") as client:
+        await install(client, hub_objects())
+        await identities.write_hub_identities(client, layout)
+        await identities.write_bootstrap_identities(client, layout, fleet.cluster_names)
+
+
+async def _install_agent(layout: Layout, name: str) -> None:
+    async with identities.administrator(layout, name) as client:
+        await install(client, klusterlet_objects())
+        await identities.write_agent_identities(client, layout, name)
+
+
+async def accept_all(layout: Layout, fleet: Fleet, progress: Progress) -> None:
+    """Accept every cluster as soon as it asks, and wait until all are available. Raises FleetError."""
+    with one_failure():
+        async with identities.administrator(layout, "hub") as client, asyncio.TaskGroup() as group:
+            for name in fleet.cluster_names:
+                group.create_task(_accept(client, name, progress))
+
+
+async def _accept(client: Client, name: str, progress: Progress) -> None:
+    accepted = False
+    approving: asyncio.Task[None] | None = None
+    try:
+        async for cluster in _follow(client, name):
+            status = cluster.get("status") or {}
+            if not accepted:
+                accepted = True
+                if await let_in(client, name):
+                    progress(f"accepted {name}")
+                if not is_condition_true(status.get("conditions"), _JOINED):
+                    approving = asyncio.create_task(_approve(client, name))
+            if is_condition_true(status.get("conditions"), AVAILABLE):
+                progress(f"{name} is available")
+                return
+            if approving is not None and approving.done():
+                approving.result()
+    finally:
+        if approving is not None:
+            approving.cancel()
+            await asyncio.gather(approving, return_exceptions=True)
+
+
+async def _approve(client: Client, name: str) -> None:
+    """Approve the first requests of a cluster for as long as this is not cancelled."""
+    ref = CORE["CertificateSigningRequest"]
+    selector = f"open-cluster-management.io/cluster-name={name}"
+    await approve_requests(client, name)
+    async for event in client.watch(ref, label_selector=selector):
+        if event.object is not None:
+            await approve_requests(client, name)
+
+
+async def _follow(client: Client, name: str) -> AsyncIterator[dict[str, Any]]:
+    """A ManagedCluster as it is and as it changes, from its creation on."""
+    with contextlib.suppress(NotFound):
+        yield (await client.fetch(ManagedCluster, name)).raw
+    async for event in client.watch(ManagedCluster, field_selector=f"metadata.name={name}"):
+        if event.object is not None:
+            yield event.object.raw
+
+
+@contextlib.contextmanager
+def one_failure() -> Iterator[None]:
+    """Make one FleetError of a group of failures: ours before the API's before anything else."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        found = _leaves(group)
+        if not all(isinstance(each, Exception) for each in found):
+            raise
+        found.sort(key=lambda each: (not isinstance(each, FleetError), not isinstance(each, KubeError)))
+        first = found[0]
+        if isinstance(first, FleetError):
+            raise first from None
+        if isinstance(first, KubeError | OSError):
+            raise FleetError(str(first) or type(first).__name__) from group
+        raise
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
