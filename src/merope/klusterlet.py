@@ -189,8 +189,12 @@ class _Klusterlet:
             await self._phase(manager, session)
 
     async def _work(self, session: Session, work_spoke: Client) -> End:
-        session.renew_wait()
         async with self._hub(ClientConfig.load(session.directory.kubeconfig)) as hub:
+            manager = Manager(hub, metrics=self._metrics, grace=_GRACE)
+            registration.setup_admission(manager, session)
+            await self._phase(manager, session)
+            if session.end is not None or self._stop.is_set():
+                return session.end or End("stopped")
             manager = Manager(hub, metrics=self._metrics, grace=_GRACE)
             registration.setup(manager, session)
             _setup_work(
@@ -218,6 +222,7 @@ class _Klusterlet:
     async def _phase(self, manager: Manager, session: Session) -> None:
         """Runs a manager until the session or the phase is over, or the process is to end."""
         self._manager = manager
+        session.next_phase()
         running = asyncio.ensure_future(manager.run())
         ending = [asyncio.ensure_future(session.ended()), asyncio.ensure_future(self._stop.wait())]
         try:

@@ -20,11 +20,13 @@ from merope.kube import (
     ClientConfig,
     ConfigError,
     EventRecorder,
+    Forbidden,
     Informer,
     KubeConfig,
     KubeError,
     Manager,
     Manifest,
+    NotFound,
     StatusWriter,
     ref_of,
     set_condition,
@@ -39,7 +41,7 @@ from merope.registration.agent.driver import Condition, Driver
 from merope.registration.agent.identity import Identity, choose_identity, hub_hash
 from merope.registration.agent.lease import LeaseKeeper
 from merope.registration.agent.options import RegistrationAgentOptions
-from merope.registration.agent.reporting import Reporter, is_refused
+from merope.registration.agent.reporting import Reporter, explain, is_refused
 from merope.registration.agent.resources import node_resources
 from merope.registration.agent.status import REPORTING_CONTROLLER, ClusterStatus, claim_pair, claims_from
 from merope.sdk.credentials import AGENT_NAME, CLUSTER_NAME, KUBECONFIG
@@ -47,6 +49,7 @@ from merope.sdk.credentials import AGENT_NAME, CLUSTER_NAME, KUBECONFIG
 _log = logging.getLogger(__name__)
 
 _LOOK: Final = 10.0  # seconds between two looks at files and at what the hub said of the credential
+_PATIENT: Final = 60  # questions for admission that are asked fast: ten minutes
 _REFUSALS: Final = 3  # looks in a row at which the hub must refuse a credential that seems valid
 
 
@@ -129,8 +132,8 @@ class Session:
             self.end = end
         self._over.set()
 
-    def renew_wait(self) -> None:
-        """After the bootstrap phase: ``ended`` waits for the end of the session."""
+    def next_phase(self) -> None:
+        """A phase begins: ``ended`` waits for its end, or the session's."""
         if self.end is None:
             self._over.clear()
 
@@ -144,7 +147,11 @@ class Session:
             self.distrust = False
         if self.problem() is None:
             self.bootstrapped = True
-            self._over.set()
+            self.proceed()
+
+    def proceed(self) -> None:
+        """Ends the phase, not the session."""
+        self._over.set()
 
     def refused(self, error: KubeError) -> None:
         """The hub refused the hub credential in a request."""
@@ -158,12 +165,12 @@ class Session:
             path = self.options.bootstrap_kubeconfig
             if path is not None and (digest := _digest(path)) != self._bootstrap_digest and digest:
                 self.finish(End(f"the bootstrap kubeconfig {path} has changed"))
-            if hub is None or clusters is None:
+            if hub is None:
                 continue
             problem = self.directory.certificate_problem(self.identity, self.options.clock())
             if problem is not None:
                 self.finish(End(problem))
-            suspect = self._refusal or clusters.error
+            suspect = self._refusal or (clusters.error if clusters is not None else None)
             self._refusal = None
             refusals = refusals + 1 if is_refused(suspect) and await self._is_refused(hub) else 0
             if refusals >= _REFUSALS:
@@ -262,6 +269,45 @@ def setup_bootstrap(manager: Manager, session: Session) -> None:
     manager.add_service("signing requests", driver.run)
     manager.add_service("session", lambda: session.watch_over(None, None))
     session.follow_bootstrap_secret(manager)
+
+
+def setup_admission(manager: Manager, session: Session) -> None:
+    """Between the two phases, on a manager whose client has the cluster's own identity: a certificate may come
+    before the hub accepts the cluster, and with it every permission. Ends the wait for the session's end, without an
+    ``End``, once the cluster may read its ManagedCluster. Nothing can be watched until then, so the hub is asked.
+    """
+    manager.add_service("admission", lambda: _await_admission(manager.client, session))
+    manager.add_service("session", lambda: session.watch_over(manager.client, None))
+    session.follow_bootstrap_secret(manager)
+
+
+async def _await_admission(hub: Client, session: Session) -> None:
+    name = session.identity.cluster_name
+    tries = 0
+    while True:
+        try:
+            await hub.fetch(ManagedCluster, name)
+        except Forbidden:
+            text = f"cluster {name} waits to be accepted on the hub {hub.config.server}: merope accept {name}"
+            session.reporter.problem("acceptance", text, level=logging.INFO)
+        except NotFound:
+            break  # the steady phase tells what is missing
+        except KubeError as error:
+            if is_refused(error):
+                session.refused(error)
+            text = explain(error, hub.config.server, "the hub kubeconfig", f"looking for ManagedCluster {name}")
+            session.reporter.problem("admission", text)
+        else:
+            break
+        await asyncio.sleep(_admission_pause(tries))
+        tries += 1
+    session.reporter.solved("admission")
+    session.proceed()
+
+
+def _admission_pause(tries: int) -> float:
+    """Seconds: people who accept clusters one after the other needn't wait; who comes back tomorrow costs little."""
+    return min(1.5**tries, 10.0) if tries < _PATIENT else 60.0
 
 
 def setup(manager: Manager, session: Session) -> None:
