@@ -75,7 +75,8 @@ def _agent(layout: Layout, fleet: Fleet, name: str) -> ProcessSpec:
     ):
         arguments += [flag, str(directory / file)]
     arguments += ["--spoke-external-server-urls", f"https://127.0.0.1:{fleet.ports[name]}"]
-    return ProcessSpec(f"agent-{name}", _merope(*arguments), after=(CONTROL_PLANES,))
+    # After the hub, whose webhooks put a cluster into its set when it is created.
+    return ProcessSpec(f"agent-{name}", _merope(*arguments), after=(CONTROL_PLANES, HUB))
 
 
 def _merope(*arguments: str) -> tuple[str, ...]:
