@@ -12,8 +12,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from merope.kube import (
     Client,
@@ -31,6 +31,7 @@ from merope.registration import agent as registration
 from merope.registration.agent import End, RegistrationAgentOptions, Session
 from merope.registration.agent.reporting import Reporter
 from merope.work import agent as work
+from merope.work.agent import WorkAgentOptions
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class KlusterletOptions:
     registration: RegistrationAgentOptions
     spoke: ClientConfig
     work_spoke: ClientConfig | None = None
-    work: Any = None
+    work: WorkAgentOptions = field(default_factory=WorkAgentOptions)
     health: str | None = None
     leader_times: LeaderTimes | None = None
     identity: str | None = None
@@ -92,16 +93,23 @@ class _Klusterlet:
 
     async def run(self) -> None:
         options = self._options
-        async with self._health.serve(options.health), self._spoke(options.spoke) as spoke:
-            if options.work_spoke is None:
-                await self._sessions(spoke, spoke)
-                return
-            async with self._spoke(options.work_spoke) as work_spoke:
-                await self._sessions(spoke, work_spoke)
+        work_spoke = options.work_spoke or options.spoke
+        async with (
+            self._health.serve(options.health),
+            self._spoke(options.spoke, registration.FIELD_MANAGER) as spoke,
+            self._spoke(work_spoke, work.FIELD_MANAGER) as for_work,
+        ):
+            await self._sessions(spoke, for_work)
 
-    def _spoke(self, config: ClientConfig) -> Client:
+    def _spoke(self, config: ClientConfig, field_manager: str) -> Client:
         options = self._options
-        return Client(config, user_agent=_USER_AGENT, qps=options.spoke_qps, burst=options.spoke_burst)
+        return Client(
+            config,
+            user_agent=_USER_AGENT,
+            field_manager=field_manager,
+            qps=options.spoke_qps,
+            burst=options.spoke_burst,
+        )
 
     async def _sessions(self, spoke: Client, work_spoke: Client) -> None:
         """One session after the other, each as the leader if there is an election."""
@@ -197,7 +205,7 @@ class _Klusterlet:
                 return session.end or End("stopped")
             manager = Manager(hub, metrics=self._metrics, grace=_GRACE)
             registration.setup(manager, session)
-            _setup_work(
+            work.setup(
                 manager,
                 hub=hub,
                 spoke=work_spoke,
@@ -214,6 +222,7 @@ class _Klusterlet:
         return Client(
             config,
             user_agent=_USER_AGENT,
+            field_manager=work.FIELD_MANAGER,
             connections=_HUB_CONNECTIONS,
             qps=options.hub_qps,
             burst=options.hub_burst,
@@ -256,14 +265,6 @@ class _Klusterlet:
         if manager is None:
             return "between two sessions"
         return "; ".join(manager.health.failures(manager.health.ready).values()) or None
-
-
-def _setup_work(manager: Manager, **arguments: Any) -> None:
-    setup = getattr(work, "setup", None)
-    if setup is not None:
-        if arguments["options"] is None:
-            arguments["options"] = getattr(work, "WorkAgentOptions")()  # noqa: B009
-        setup(manager, **arguments)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class Agent:
                 clock=lambda: datetime.now(UTC) + self.ahead,
             ),
             spoke=ClientConfig.load(spoke.service_account_kubeconfig(NAMESPACE, "klusterlet-registration-sa")),
+            work_spoke=ClientConfig.load(spoke.service_account_kubeconfig(NAMESPACE, "klusterlet-work-sa")),
         )
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

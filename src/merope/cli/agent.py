@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from merope.klusterlet import KlusterletOptions
 from merope.kube import OCM_LEADER_TIMES, ClientConfig, ConfigError, KubeError, persistent_identity
 from merope.registration.agent import RegistrationAgentOptions
 from merope.registration.agent.options import AGENT_NAMESPACE, BOOTSTRAP_SECRET, HUB_SECRET
+from merope.work.agent import WorkAgentOptions
 
 _EXAMPLES = """examples:
   merope agent run --cluster-name cluster1 --spoke-kubeconfig cluster1.kubeconfig \\
@@ -102,6 +104,12 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         help="compete with other replicas for the right to run (default: no)",
     )
+    process.add_argument(
+        "--status-sync-interval",
+        type=_duration,
+        default=10.0,
+        help="time between looks at applied works (10s)",
+    )
     process.add_argument("--ready-fd", type=int, help="write a line to this file descriptor when begun")
     process.add_argument("-v", "--verbose", action="store_true", help="log what is done, not only what matters")
     return out
@@ -137,6 +145,7 @@ def options_of(arguments: argparse.Namespace) -> KlusterletOptions:
         registration=registration,
         spoke=ClientConfig.load(arguments.spoke_kubeconfig),
         work_spoke=None if work_spoke is None else ClientConfig.load(work_spoke),
+        work=WorkAgentOptions(status_sync_interval=arguments.status_sync_interval),
         health=arguments.health,
         leader_times=OCM_LEADER_TIMES if arguments.leader_elect else None,
         identity=identity,
@@ -184,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status."""
     parsed = parser().parse_args(arguments)
     _log_to_stderr(verbose=parsed.verbose)
+    # Agents' user names are longer than X.520 has common names; Kubernetes and Go don't mind.
+    warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
     try:
         options = options_of(parsed)
         _run(options, _announcer(parsed.ready_fd))

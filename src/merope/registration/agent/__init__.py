@@ -12,4 +12,15 @@ from merope.registration.agent.identity import Identity
 from merope.registration.agent.options import RegistrationAgentOptions
 from merope.registration.agent.session import End, Session, setup, setup_admission, setup_bootstrap
 
-__all__ = ["End", "Identity", "RegistrationAgentOptions", "Session", "setup", "setup_admission", "setup_bootstrap"]
+FIELD_MANAGER = "registration-agent"
+
+__all__ = [
+    "FIELD_MANAGER",
+    "End",
+    "Identity",
+    "RegistrationAgentOptions",
+    "Session",
+    "setup",
+    "setup_admission",
+    "setup_bootstrap",
+]
