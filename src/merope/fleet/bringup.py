@@ -8,12 +8,13 @@ is used by this command alone.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from merope.fleet.launch import await_ready, clear_away, supervise
+from merope.fleet.launch import agent_started, await_ready, clear_away, supervise
 from merope.fleet.layout import Fleet, FleetError, Layout
 from merope.fleet.plan import CONTROL_PLANES, HUB, control_planes, plan, processes
 
@@ -71,7 +72,7 @@ async def _finish(layout: Layout, fleet: Fleet, text: str, progress: Progress, s
         with enrol.one_failure():
             async with asyncio.TaskGroup() as group:
                 # The clusters come while the hub is still starting.
-                group.create_task(enrol.accept_all(layout, fleet, progress))
+                group.create_task(enrol.accept_all(layout, fleet, progress, functools.partial(agent_started, layout)))
                 group.create_task(_until_ready(layout, HUB, text))
 
 

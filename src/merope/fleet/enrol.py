@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from typing import Any, Final
 
-from merope.api.cluster.v1 import AVAILABLE, ManagedCluster
+from merope.api.cluster.v1 import AVAILABLE, HUB_ACCEPTED, ManagedCluster
 from merope.fleet import identities, kubeconfigs
 from merope.fleet.layout import Fleet, FleetError, Layout, write_private
 from merope.kube import CORE, Client, KubeError, NotFound, is_condition_true
 from merope.operator import hub_objects, install, klusterlet_objects
 from merope.registration.acceptance import approve_requests, let_in
 
-_JOINED: Final = "ManagedClusterJoined"
+_LEASE: Final = "managed-cluster-lease"
 Progress = Callable[[str], None]
 
 
@@ -46,28 +47,55 @@ async def _install_agent(layout: Layout, name: str) -> None:
         await identities.write_agent_identities(client, layout, name)
 
 
-async def accept_all(layout: Layout, fleet: Fleet, progress: Progress) -> None:
-    """Accept every cluster as soon as it asks, and wait until all are available. Raises FleetError."""
+async def accept_all(layout: Layout, fleet: Fleet, progress: Progress, started: Callable[[str], float]) -> None:
+    """Accept every cluster as soon as it asks, and wait until all are available. Raises FleetError.
+
+    ``started`` says when the agent of a cluster was started (seconds of the epoch): what its hub says of it counts once
+    that very agent has sent a heartbeat.
+    """
     with one_failure():
         async with identities.administrator(layout, "hub") as client, asyncio.TaskGroup() as group:
             for name in fleet.cluster_names:
-                group.create_task(_accept(client, name, progress))
+                group.create_task(_enrol(client, name, progress, started))
+
+
+async def _enrol(client: Client, name: str, progress: Progress, started: Callable[[str], float]) -> None:
+    await _accept(client, name, progress)
+    await _heartbeat(client, name, started)
+    progress(f"{name} is available")
+
+
+async def _heartbeat(client: Client, name: str, started: Callable[[str], float]) -> None:
+    """Wait for a sign of life of the agent that runs now."""
+    ref = CORE["Lease"]
+    with contextlib.suppress(NotFound):
+        lease = await client.get(ref, _LEASE, name)
+        if _renewed(lease) >= started(name):
+            return
+    async for event in client.watch(ref, name, field_selector=f"metadata.name={_LEASE}"):
+        if event.object is not None and _renewed(event.object.raw) >= started(name):
+            return
+
+
+def _renewed(lease: dict[str, Any]) -> float:
+    stated = (lease.get("spec") or {}).get("renewTime")
+    return datetime.fromisoformat(stated).timestamp() if stated else 0.0
 
 
 async def _accept(client: Client, name: str, progress: Progress) -> None:
-    accepted = False
+    let = False
     approving: asyncio.Task[None] | None = None
     try:
         async for cluster in _follow(client, name):
-            status = cluster.get("status") or {}
-            if not accepted:
-                accepted = True
+            conditions = (cluster.get("status") or {}).get("conditions")
+            if not let:
+                let = True
                 if await let_in(client, name):
                     progress(f"accepted {name}")
-                if not is_condition_true(status.get("conditions"), _JOINED):
-                    approving = asyncio.create_task(_approve(client, name))
-            if is_condition_true(status.get("conditions"), AVAILABLE):
-                progress(f"{name} is available")
+            # The certificate comes when the hub has granted its permissions: an agent that is refused comes back late.
+            if approving is None and is_condition_true(conditions, HUB_ACCEPTED):
+                approving = asyncio.create_task(_approve(client, name))
+            if is_condition_true(conditions, AVAILABLE):
                 return
             if approving is not None and approving.done():
                 approving.result()

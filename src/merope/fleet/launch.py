@@ -6,6 +6,7 @@ Standard library only: ``up`` begins here, and loads what it needs next while th
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from merope.fleet.layout import Fleet, FleetError, Layout, is_free, write_private
-from merope.fleet.plan import CONTROL_PLANES, HUB
+from merope.fleet.plan import CONTROL_PLANES, HUB, agent_process
 from merope.fleet.processes import (
     BACKOFF,
     READY,
+    STARTING,
     ProcessSpec,
     SupervisorState,
     encode_specs,
@@ -122,6 +124,13 @@ def await_ready(layout: Layout, name: str, text: str) -> Callable[[], bool]:
         return False
 
     return is_ready
+
+
+def agent_started(layout: Layout, cluster: str) -> float:
+    """When the agent of a cluster was last started, in seconds of the epoch; not yet is far in the future."""
+    state = running(layout)
+    process = state.process(agent_process(cluster)) if state is not None else None
+    return process.since if process is not None and process.state in (STARTING, READY) else math.inf
 
 
 def _start_supervisor(layout: Layout) -> None:

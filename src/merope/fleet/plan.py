@@ -64,6 +64,11 @@ def processes(layout: Layout, fleet: Fleet) -> list[ProcessSpec]:
     ]
 
 
+def agent_process(cluster: str) -> str:
+    """The name of the process that is the agent of a cluster."""
+    return f"agent-{cluster}"
+
+
 def _agent(layout: Layout, fleet: Fleet, name: str) -> ProcessSpec:
     directory = layout.agent(name)
     arguments = ["agent", "run", "--cluster-name", name, "--agent-id", fleet.agents[name]]
@@ -76,7 +81,7 @@ def _agent(layout: Layout, fleet: Fleet, name: str) -> ProcessSpec:
         arguments += [flag, str(directory / file)]
     arguments += ["--spoke-external-server-urls", f"https://127.0.0.1:{fleet.ports[name]}"]
     # After the hub, whose webhooks put a cluster into its set when it is created.
-    return ProcessSpec(f"agent-{name}", _merope(*arguments), after=(CONTROL_PLANES, HUB))
+    return ProcessSpec(agent_process(name), _merope(*arguments), after=(CONTROL_PLANES, HUB))
 
 
 def _merope(*arguments: str) -> tuple[str, ...]:
