@@ -63,7 +63,7 @@ async def token_review(server: Server, request: Request, obj: Object) -> Object:
     spec: Mapping[str, Any] = obj.get("spec") or {}
     token = spec.get("token", "")
     if not token:
-        raise errors.ApiError(400, "BadRequest", "token is required for TokenReview in authentication", {})
+        raise errors.bad_request("token is required for TokenReview in authentication")
     try:
         verified = server.authn.verify_token(token, spec.get("audiences") or ())
     except TokenError as error:

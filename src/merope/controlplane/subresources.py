@@ -19,7 +19,7 @@ from merope.controlplane.errors import (
     not_found,
     required,
 )
-from merope.controlplane.registry import DeleteOptions, Patch, patching, shaping
+from merope.controlplane.registry import DeleteOptions, Patch, Written, patching, shaping
 from merope.controlplane.resource import GroupResource, GroupVersionKind, Handler, Object, Request, Resource
 from merope.lang import selectors
 
@@ -41,6 +41,14 @@ def handler(resource: Resource, subresource: str) -> Handler | None:
     from merope.controlplane import reviews
 
     return reviews.HANDLERS.get((resource.group, resource.kind))
+
+
+def complete(kind: GroupVersionKind | None, obj: Object) -> None:
+    """Fill in the defaults of the body of a subresource that is of another kind, in place."""
+    if kind is not None and kind.kind == "TokenRequest":
+        from merope.controlplane import tokens
+
+        tokens.complete_request(obj)
 
 
 # --- scale -------------------------------------------------------------------------------------------------------
@@ -115,13 +123,7 @@ async def write_scale(server: Server, request: Request, scale: Object) -> Object
 async def patch_scale(server: Server, request: Request, patch: Patch) -> Object:
     """Change the replicas of the parent by a patch of its Scale."""
     if patch.is_apply:
-        patching.check_configuration(request, patch.value)
-
-        def applied(live: Object) -> Object:
-            spec = patch.value.get("spec") or {}
-            return {**live, "spec": {**live["spec"], **spec}}
-
-        return await _set_replicas(server, request, applied)
+        return await _apply_scale(server, request, patch)
     node = _scale_node(server)
 
     def patched(live: Object) -> Object:
@@ -133,6 +135,38 @@ async def patch_scale(server: Server, request: Request, patch: Patch) -> Object:
         return wanted
 
     return await _set_replicas(server, request, patched)
+
+
+async def _apply_scale(server: Server, request: Request, patch: Patch) -> Object:
+    """Apply a Scale: as an apply of the parent that says nothing but the replicas, so that owners are heard."""
+    resource = request.resource
+    patching.check_configuration(request, patch.value)
+    metadata = patch.value.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if metadata.get(key)}
+    config: Object = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": kept}
+    replicas = (patch.value.get("spec") or {}).get("replicas")
+    if replicas is not None:
+        _check_replicas(request, replicas)
+        below = config
+        *parents, last = _scale_paths(resource)[0]
+        for key in parents:
+            below = below.setdefault(key, {})
+        below[last] = replicas
+    written = await server.registry.writer.apply_to_parent(request, Patch(patch.media, config, patch.duplicates))
+    return await _scale_of(server, resource, written)
+
+
+def _check_replicas(request: Request, replicas: Any) -> None:
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
+        problem = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid("autoscaling", "Scale", request.name, [problem])
+
+
+async def _scale_of(server: Server, resource: Resource, written: Written) -> Object:
+    if written.entry is not None:
+        return read_scale(resource, await server.views.fresh(resource, written.entry))
+    assert written.obj is not None
+    return read_scale(resource, written.obj)
 
 
 def _scale_node(server: Server) -> Any:
@@ -151,20 +185,14 @@ async def _set_replicas(server: Server, request: Request, wanted: Any) -> Object
         if given and given != version:
             raise conflict(resource.group, resource.plural, request.name)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if replicas < 0:
-            problem = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
-            raise invalid("autoscaling", "Scale", request.name, [problem])
+        _check_replicas(request, replicas)
         parent: Any = obj
         for key in spec_path[:-1]:
             parent = parent.setdefault(key, {})
         parent[spec_path[-1]] = replicas
         return obj
 
-    written = await server.registry.writer.modify(request, change)
-    if written.entry is not None:
-        return read_scale(resource, await server.views.fresh(resource, written.entry))
-    assert written.obj is not None
-    return read_scale(resource, written.obj)
+    return await _scale_of(server, resource, await server.registry.writer.modify(request, change))
 
 
 # --- pods --------------------------------------------------------------------------------------------------------

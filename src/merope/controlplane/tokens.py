@@ -82,7 +82,8 @@ class ServiceAccountTokens:
         self._store = store
         self._key = keys[0]
         self._public: dict[str, PublicKey] = {key_id(key.public_key()): key.public_key() for key in keys}
-        self._key_id = key_id(keys[0].public_key())
+        # An empty ``typ`` keeps the library from writing one: Kubernetes' tokens have none.
+        self._header = {"kid": key_id(keys[0].public_key()), "typ": ""}
         self._verified: OrderedDict[bytes, _Claims] = OrderedDict()
 
     # --- issuing -------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ class ServiceAccountTokens:
         )
 
     def _sign(self, claims: Mapping[str, Any]) -> str:
-        return jwt.encode(dict(claims), self._key, algorithm=_algorithm(self._key), headers={"kid": self._key_id})
+        return jwt.encode(dict(claims), self._key, algorithm=_algorithm(self._key), headers=self._header)
 
     # --- verifying -----------------------------------------------------------------------------------------------
 
@@ -279,6 +280,13 @@ def _claims(payload: Mapping[str, Any]) -> _Claims:
 # --- the token subresource ---------------------------------------------------------------------------------------
 
 
+def complete_request(obj: Object) -> None:
+    """Fill in the defaults of a TokenRequest, in place."""
+    spec = obj.setdefault("spec", {})
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = _DEFAULT_SECONDS
+
+
 async def create_token(server: Server, request: Request, obj: Object) -> Object:
     """POST ``serviceaccounts/NAME/token``: a TokenRequest in, the same with its token out. Nothing is stored."""
     account = server.store.get(SERVICE_ACCOUNTS, request.namespace, request.name)
@@ -291,14 +299,9 @@ async def create_token(server: Server, request: Request, obj: Object) -> Object:
         problem = errors.invalid_value("metadata.name", name, "must match the service account name if specified")
         raise errors.invalid(_GROUP, "TokenRequest", account.name, [problem])
     if metadata.get("namespace", account.namespace) not in ("", account.namespace):
-        raise errors.ApiError(
-            400,
-            "BadRequest",
-            "the namespace of the provided object does not match the namespace sent on the request",
-            {},
+        raise errors.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
         )
-    if spec.get("expirationSeconds") is None:
-        spec["expirationSeconds"] = _DEFAULT_SECONDS
     seconds = spec["expirationSeconds"]
     path = "spec.expirationSeconds"
     if seconds < _MIN_SECONDS:
@@ -337,7 +340,7 @@ def _bound_object(server: Server, account: Entry, ref: Mapping[str, Any] | None)
     if plural is None:
         group, _, version = api_version.rpartition("/")
         message = f"cannot bind token to object of type {group}/{version}, Kind={kind}"
-        raise errors.ApiError(400, "BadRequest", message, {})
+        raise errors.bad_request(message)
     entry = server.store.get(GroupResource("", plural), "" if kind == "Node" else account.namespace, name)
     if entry is None:
         raise errors.not_found("", plural, name)

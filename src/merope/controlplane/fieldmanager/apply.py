@@ -41,14 +41,19 @@ def apply(
     now: str,
     kind: GroupVersionKind,
     convert: Convert | None = None,
+    blank: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The object that results, with its record of owners; ``live`` None creates.
+
+    ``blank`` is what an object of the kind holds before anybody sets anything (structs that are always printed).
 
     Raises ApiError: 409 with one cause a field where others own what would change and ``force`` is not given, 500
     where ``config`` does not fit the schema.
     """
     _check(node, config, kind)
-    run = _Apply(node, live, config, manager, api_version, subresource, managed.reset_fields(reset), now, convert)
+    run = _Apply(
+        node, live, config, manager, api_version, subresource, managed.reset_fields(reset), now, convert, blank
+    )
     try:
         result = run.attempt(force=force)
     except Conflicts as conflicts:
@@ -78,6 +83,7 @@ class _Apply:
         ignored: FieldSet,
         now: str,
         convert: Convert | None,
+        blank: Mapping[str, Any] | None,
     ) -> None:
         self.node = node
         self.config = config
@@ -85,6 +91,7 @@ class _Apply:
         self.ignored = ignored
         self.now = now
         self.convert = convert
+        self.blank = blank or {}
         self.owner = managed.owner_of("Apply", manager, api_version, subresource)
         self.stored = dict(live or {})
         self.entries = (live or {}).get("metadata", {}).get("managedFields")
@@ -95,7 +102,8 @@ class _Apply:
         """The owners before this apply; an object that never had any gets one for all that it holds."""
         record = managed.decode_or_empty(self.entries)
         if not record and self.stored:
-            held = managed.strip_meta(typed.field_set(self.node, self.stored)).without_subtrees(self.ignored)
+            held = managed.strip_meta(typed.compare(self.node, self.blank, self.stored).added)
+            held = held.without_subtrees(self.ignored)
             if held:
                 version = self.stored.get("apiVersion", self.api_version)
                 owner = Owner("Update", managed.BEFORE_FIRST_APPLY, version, "")
@@ -113,17 +121,19 @@ class _Apply:
         record = self.record()
         last = record.get(self.owner)
         wanted = managed.strip_meta(typed.field_set(self.node, self.config).without_subtrees(self.ignored))
-        record[self.owner] = Owned(wanted, self.api_version, last.time if last else self.now)
+        mine = record[self.owner] = Owned(wanted, self.api_version, last.time if last is not None else "")
         merged = typed.merge(self.node, self.stored, self.config)
         if last is not None:
             merged = self._prune(merged, record, last)
         difference = typed.compare(self.node, self.stored, merged).without(self.ignored)
         self._take(record, merged, difference, force=force)
-        if not difference.same or last is None or last.fields != wanted or last.api_version != self.api_version:
-            record[self.owner].time = self.now
+        # The order of lists counts here, though nobody owns it. Who only joins owners of what is there gets no time.
+        changed = not typed.equal(self.stored, merged)
+        if changed:
+            mine.time = self.now
         if not wanted:
             record.pop(self.owner, None)
-        result = merged if not difference.same or not self.stored else dict(self.stored)
+        result = merged if changed else dict(self.stored)
         metadata = dict(result.get("metadata") or {})
         metadata.pop("managedFields", None)
         entries = managed.encode(record)

@@ -278,6 +278,7 @@ class RestHandler:
             raise method_not_allowed()
         node = server.catalogue.node(sub.kind)
         shaping.shape_body(server, request, body.obj, body.duplicates, node=node, gvk=sub.kind)
+        subresources.complete(sub.kind, body.obj)
         server.registry.writer.own(request, None, body.obj, subresource=sub.kind)
         result = await answer(server, request, body.obj)
         return rendering.object_response(resource, result, output, "", 201)

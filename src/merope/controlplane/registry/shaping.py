@@ -76,4 +76,9 @@ def complete(server: Server, request: Request, obj: Object) -> None:
     resource = request.resource
     resource.strategy.default(server, request, obj)
     if resource.builtin:
+        metadata = obj["metadata"]
+        resets = metadata.get("managedFields") == []
         server.catalogue.shapes.normalize(resource.schema_name, obj)
+        if resets:
+            # Unlike other empty lists this one says something: forget who owns what.
+            metadata["managedFields"] = []

@@ -31,14 +31,14 @@ _SCHEMA_UNIONS: Final = frozenset(
 )
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _MICRO: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
-#: Members of ObjectMeta that Go leaves out where they are empty.
+#: Members of ObjectMeta that Go leaves out where they are empty; managedFields are not among them, since an empty list
+#: of a writer asks to forget all owners.
 _META_EMPTY: Final = (
     "annotations",
     "deletionGracePeriodSeconds",
     "finalizers",
     "generateName",
     "labels",
-    "managedFields",
     "name",
     "namespace",
     "ownerReferences",

@@ -269,9 +269,14 @@ class Writer:
         shaping.complete(self._server, request, new)
 
     async def _apply(self, request: Request, patch: patching.Patch) -> Written:
+        patching.check_configuration(request, patch.value)
+        return await self.apply_to_parent(request, patch)
+
+    async def apply_to_parent(self, request: Request, patch: patching.Patch) -> Written:
+        """Apply a configuration of the resource itself, also where the request is for one of its subresources."""
         server, resource, strategy = self._server, request.resource, request.resource.strategy
+        catalogue = server.catalogue
         config: Object = patch.value
-        patching.check_configuration(request, config)
         metadata = config.get("metadata") or {}
         name = metadata.get("name") or ""
         if name != request.name:
@@ -306,6 +311,7 @@ class Writer:
                 now=server.now(),
                 kind=resource.gvk,
                 convert=self._converter(resource),
+                blank=catalogue.shapes.zero(resource.schema_name) if resource.builtin else None,
             )
             merged = orjson.loads(orjson.dumps(merged))
             # Nobody owns the identity of an object, so it may have gone with what its manager applied before.
@@ -319,6 +325,7 @@ class Writer:
                 raise shaping.cannot_be_handled(resource.gvk, str(error)) from None
             shaping.complete(server, request, merged)
             if entry is None or live is None:
+                await server.authorize_create(request)
                 try:
                     return await self._create(request, merged, owned=True)
                 except ApiError as error:

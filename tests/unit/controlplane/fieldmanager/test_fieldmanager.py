@@ -244,7 +244,7 @@ def test_an_object_without_owners_gets_one_before_it_is_first_applied() -> None:
     assert 'conflict with "before-first-apply" using example.com/v1: .spec.size' in caught.value.message
 
     result = applied(live, {"size": 1}, "one")
-    assert owners(result)["before-first-apply"] == {"f:spec": {"f:size": {}}}
+    assert owners(result)["before-first-apply"] == {"f:spec": {".": {}, "f:size": {}}}
 
 
 def test_an_empty_record_resets_ownership() -> None:
