@@ -138,6 +138,36 @@ def subject_name(common_name: str, groups: Sequence[str] = ()) -> x509.Name:
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
+#: The order in which Kubernetes' signer writes the attributes of a subject that it knows.
+_SUBJECT_ORDER: Final = (
+    NameOID.COUNTRY_NAME,
+    NameOID.ORGANIZATION_NAME,
+    NameOID.ORGANIZATIONAL_UNIT_NAME,
+    NameOID.LOCALITY_NAME,
+    NameOID.STATE_OR_PROVINCE_NAME,
+    NameOID.STREET_ADDRESS,
+    NameOID.POSTAL_CODE,
+    NameOID.COMMON_NAME,
+    NameOID.SERIAL_NUMBER,
+)
+
+
+def _grouped(subject: x509.Name) -> x509.Name:
+    """A subject as Kubernetes' signer writes it: one set of values an attribute, nothing that it does not know.
+
+    A set has no order of its own; its encoding sorts the values, so groups come out sorted by length, then by name.
+    """
+    parts: list[x509.RelativeDistinguishedName] = []
+    for oid in _SUBJECT_ORDER:
+        attributes = list(dict.fromkeys(subject.get_attributes_for_oid(oid)))
+        if not attributes:
+            continue
+        if oid in (NameOID.COMMON_NAME, NameOID.SERIAL_NUMBER):
+            attributes = attributes[-1:]
+        parts.append(x509.RelativeDistinguishedName(attributes))
+    return x509.Name(parts)
+
+
 def general_names(names: Iterable[str]) -> list[x509.GeneralName]:
     """DNS names and IP addresses as subject alternative names, without repetitions."""
     found: list[x509.GeneralName] = []
@@ -216,7 +246,6 @@ class Authority:
             .not_valid_before(not_before)
             .not_valid_after(min(not_after, self.certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
         )
         if basic:
@@ -308,7 +337,7 @@ class Pki:
         except x509.ExtensionNotFound:
             sans = []
         public_key = request.public_key()
-        return self.issue(public_key, request.subject, sans, usages, not_before, not_after)
+        return self.issue(public_key, _grouped(request.subject), sans, usages, not_before, not_after)
 
     def sign_client(
         self,
