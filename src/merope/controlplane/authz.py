@@ -48,7 +48,7 @@ class Attributes(NamedTuple):
         """What a 403 says after ``is forbidden:``."""
         where = f'in the namespace "{self.namespace}"' if self.namespace else "at the cluster scope"
         return (
-            f'User "{self.user.username}" cannot {self.verb} resource "{self.full_resource}" '
+            f'User {quoted(self.user.username)} cannot {self.verb} resource "{self.full_resource}" '
             f'in API group "{self.group}" {where}'
         )
 
@@ -113,11 +113,12 @@ class Rule:
             ("ResourceNames", self.names),
             ("Verbs", self.verbs),
         )
-        quoted = (f"{name}:[{' '.join(_quote(v) for v in values)}]" for name, values in parts if values)
-        return "{" + ", ".join(quoted) + "}"
+        stated = (f"{name}:[{' '.join(quoted(v) for v in values)}]" for name, values in parts if values)
+        return "{" + ", ".join(stated) + "}"
 
 
-def _quote(text: str) -> str:
+def quoted(text: str) -> str:
+    """``text`` in double quotes, these and backslashes escaped: names of users may hold anything."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from merope.controlplane import errors
-from merope.controlplane.authz import GROUP, Attributes, Rule, uncovered
+from merope.controlplane.authz import GROUP, Attributes, Rule, quoted, uncovered
 from merope.controlplane.errors import FieldError
 from merope.controlplane.resource import Object, Request, Strategy
 
@@ -73,8 +73,8 @@ class BindingStrategy(Strategy):
         self.namespaced = namespaced
 
     def default(self, server: Server, request: Request, obj: Object) -> None:
-        ref = obj.get("roleRef")
-        if isinstance(ref, dict) and not ref.get("apiGroup"):
+        ref = obj.setdefault("roleRef", {})
+        if not ref.get("apiGroup"):
             ref["apiGroup"] = GROUP
         for subject in obj.get("subjects") or ():
             if isinstance(subject, dict) and not subject.get("apiGroup") and subject.get("kind") in ("User", "Group"):
@@ -147,10 +147,10 @@ def _refuse_escalation(
     missing = uncovered(held, wanted)
     if not missing:
         return
-    groups = " ".join(f'"{group}"' for group in request.user.groups)
+    groups = " ".join(quoted(group) for group in request.user.groups)
     listed = "\n".join(sorted({str(rule) for rule in missing}))
     cause = (
-        f'user "{request.user.username}" (groups=[{groups}]) is attempting to grant RBAC permissions '
+        f"user {quoted(request.user.username)} (groups=[{groups}]) is attempting to grant RBAC permissions "
         f"not currently held:\n{listed}"
     )
     if problems:

@@ -15,7 +15,7 @@ import orjson
 from multidict import CIMultiDict
 
 from merope.controlplane import impersonation
-from merope.controlplane.authz import Attributes
+from merope.controlplane.authz import Attributes, quoted
 from merope.controlplane.errors import ApiError, forbidden, forbidden_path, internal, timeout
 from merope.controlplane.http.message import JSON, HttpRequest, HttpResponse
 from merope.controlplane.http.nonresource import NonResourceHandler
@@ -109,7 +109,7 @@ class Filters:
     def _authorize_path(self, user: UserInfo, info: RequestInfo) -> None:
         decision = self._server.authz.authorize(Attributes(user, info.verb, path=info.path))
         if not decision.allowed:
-            cause = f'User "{user.username}" cannot {info.verb} path "{info.path}"'
+            cause = f'User {quoted(user.username)} cannot {info.verb} path "{info.path}"'
             raise _guarded(forbidden_path(cause + (f": {decision.reason}" if decision.reason else "")))
 
     def authorize_create(self, request: Request) -> None:
