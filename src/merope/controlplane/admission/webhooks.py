@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 import ssl
 import uuid
 from collections.abc import Callable, Mapping
@@ -299,7 +300,7 @@ class Webhooks:
         except TimeoutError:
             raise CallFailed(f'Post "{url}": context deadline exceeded') from None
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise CallFailed(f'Post "{url}": {error}') from error
+            raise CallFailed(f'Post "{url}": {_explained(error)}') from error
         if len(raw) > _LARGEST_ANSWER:
             raise CallFailed("the answer is too large")
         try:
@@ -330,6 +331,26 @@ class Webhooks:
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._contexts[bundle] = context
         return context
+
+
+def _explained(error: Exception) -> str:
+    """Why a connection failed, in the words that Kubernetes' users know and search for."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            found = error.certificate_error
+            return f"tls: failed to verify certificate: x509: {getattr(found, 'verify_message', '') or found}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"dial tcp: lookup {error.host}: no such host"
+        case aiohttp.ClientConnectorSSLError():
+            return f"tls: {getattr(error.os_error, 'reason', '') or error.os_error}"
+        case aiohttp.ClientConnectorError():
+            where = f"[{error.host}]" if ":" in error.host else error.host
+            number = error.os_error.errno
+            described = os.strerror(number).lower() if number else str(error.os_error)
+            return f"dial tcp {where}:{error.port}: connect: {described}"
+        case aiohttp.ServerDisconnectedError():
+            return "EOF"
+    return str(error)
 
 
 def _encoded(obj: Object | None) -> bytes:
