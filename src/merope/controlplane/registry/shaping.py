@@ -74,11 +74,10 @@ def shape_body(
 def complete(server: Server, request: Request, obj: Object) -> None:
     """Fill in the kind's defaults, and bring built-in kinds into the form in which Kubernetes prints them."""
     resource = request.resource
+    resets = obj["metadata"].get("managedFields") == []
     resource.strategy.default(server, request, obj)
     if resource.builtin:
-        metadata = obj["metadata"]
-        resets = metadata.get("managedFields") == []
         server.catalogue.shapes.normalize(resource.schema_name, obj)
-        if resets:
-            # Unlike other empty lists this one says something: forget who owns what.
-            metadata["managedFields"] = []
+    if resets:
+        # Unlike other empty lists this one says something: forget who owns what.
+        obj["metadata"]["managedFields"] = []
