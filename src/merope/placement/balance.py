@@ -66,6 +66,10 @@ class Tally:
         self._add(chosen, 1)
         self._pending[owner] = chosen
 
+    def pending(self, owner: Owner) -> bool:
+        """Whether a Placement's new decisions are being written."""
+        return owner in self._pending
+
     def end(self, owner: Owner) -> None:
         """From now on what a Placement's decisions say counts again."""
         chosen = self._pending.pop(owner, None)

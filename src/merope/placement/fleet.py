@@ -139,7 +139,7 @@ class Mask:
 
     def __init__(self, holds: Callable[[Cluster], bool], reads: Aspect, room: int) -> None:
         self.holds = holds
-        self.reads = reads
+        self.reads = (reads | Aspect.LIFE).value
         self.bits: Bools = np.zeros(room, dtype=np.bool_)
         self.stale: set[int] = set()
 
@@ -255,8 +255,9 @@ class Fleet:
         self._outdate(at, ~Aspect.NONE)
 
     def _outdate(self, at: int, changed: Aspect) -> None:
+        bits = changed.value  # plain integers: the masks may be thousands
         for mask in self._masks.values():
-            if mask.reads & changed:
+            if mask.reads & bits:
                 mask.stale.add(at)
 
     # --- conditions ------------------------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ class Fleet:
     def _mask(self, key: Hashable, holds: Callable[[Cluster], bool], reads: Aspect) -> Mask:
         found = self._masks.get(key)
         if found is None:
-            found = self._masks[key] = Mask(holds, reads | Aspect.LIFE, self._room)
+            found = self._masks[key] = Mask(holds, reads, self._room)
             found.stale.update(at for at, cluster in enumerate(self.clusters) if cluster is not None)
             if len(self._masks) > _MASKS:
                 self._masks.popitem(last=False)

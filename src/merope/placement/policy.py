@@ -106,6 +106,12 @@ class Policy:
     #: Names of the AddOnPlacementScores it looks at; None: any (CEL expressions may ask for any name).
     score_resources: frozenset[str] | None = field(default=frozenset())
 
+    @property
+    def restless(self) -> bool:
+        """Whether what it has been given counts against it the next time: then it never settles."""
+        prioritizers = () if isinstance(self.prioritizers, Misconfigured) else self.prioritizers
+        return self.number is not None and any(one.name == STEADY and one.weight < 0 for one in prioritizers)
+
 
 def read_policy(spec: Mapping[str, Any]) -> Policy:
     """Read a Placement's spec; never raises for what users wrote."""

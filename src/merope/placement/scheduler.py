@@ -81,11 +81,10 @@ def schedule(policy: Policy, inputs: Inputs) -> Outcome:
     """Choose clusters."""
     fleet = inputs.fleet
     available = fleet.by_name(inputs.available)
-    again: list[float] = []
     feasible = available
     try:
         feasible = filter_predicates(policy, fleet, feasible)
-        feasible, again = filter_taints(policy, inputs, feasible)
+        feasible = filter_taints(policy, inputs, feasible)
         if isinstance(policy.prioritizers, Misconfigured):
             raise policy.prioritizers
         if policy.number is not None and policy.number < 0:
@@ -98,6 +97,10 @@ def schedule(policy: Policy, inputs: Inputs) -> Outcome:
         unscheduled = max(0, policy.number - len(feasible))
         if policy.number < len(feasible):
             selected = best(fleet, feasible, total_scores(prioritizers, inputs, feasible), policy.number)
+    again = [
+        *expiries(policy, fleet, inputs.own, inputs.now),
+        *expiries(policy, fleet, selected, inputs.now),
+    ]
     code: Code = "Success"
     plugin = message = ""
     for prioritizer in prioritizers:
@@ -150,29 +153,33 @@ def _masks(predicate: Predicate, fleet: Fleet) -> Iterator[Mask]:
         yield fleet.satisfying(predicate.expressions)
 
 
-def filter_taints(policy: Policy, inputs: Inputs, candidates: Ints) -> tuple[Ints, list[float]]:
-    """The candidates whose taints are tolerated, and when tolerations of chosen clusters will expire.
-
-    Raises Misconfigured.
-    """
+def filter_taints(policy: Policy, inputs: Inputs, candidates: Ints) -> Ints:
+    """The candidates whose taints are tolerated. Raises Misconfigured."""
     if not len(candidates):
-        return candidates, []
+        return candidates
     if isinstance(policy.tolerations, Misconfigured):
         raise policy.tolerations
     fleet, own = inputs.fleet, set(inputs.own.tolist())
     kept = np.ones(len(candidates), dtype=np.bool_)
     for place in np.flatnonzero(fleet.tainted[candidates]).tolist():
         at = int(candidates[place])
-        cluster = fleet.clusters[at]
-        assert cluster is not None
-        kept[place] = tolerated(cluster.taints, policy.tolerations, at in own, inputs.now)[0]
-    again: list[float] = []
-    for at in own:
-        cluster = fleet.clusters[at]
-        if cluster is not None and cluster.taints:
-            passes, expiry = tolerated(cluster.taints, policy.tolerations, True, inputs.now)
-            again += [expiry] if passes and expiry is not None else []
-    return candidates[kept], again
+        kept[place] = tolerated(_taints(fleet, at), policy.tolerations, at in own, inputs.now)[0]
+    return candidates[kept]
+
+
+def expiries(policy: Policy, fleet: Fleet, chosen: Ints, now: float) -> Iterator[float]:
+    """When the tolerations that keep chosen clusters expire (Unix seconds)."""
+    if isinstance(policy.tolerations, Misconfigured):
+        return
+    for at in chosen[fleet.tainted[chosen]].tolist():
+        passes, expiry = tolerated(_taints(fleet, at), policy.tolerations, True, now)
+        if passes and expiry is not None:
+            yield expiry
+
+
+def _taints(fleet: Fleet, at: int) -> Sequence[Taint]:
+    cluster = fleet.clusters[at]
+    return cluster.taints if cluster is not None else ()
 
 
 def tolerated(

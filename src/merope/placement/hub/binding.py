@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from merope.api.cluster.v1beta1 import Placement, PlacementDecision
 from merope.kube import Client, EventRecorder, Manifest, Snapshot, set_condition, write
+from merope.kube.events import EventType
+from merope.placement.decision import Decision
 from merope.placement.hub.observed import Decided
 from merope.placement.verdict import MISCONFIGURED, SATISFIED
 from merope.sdk.decisions import Slice, decision_entries, owner_reference
@@ -17,29 +19,31 @@ _AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
-    """What is to be true of one Placement.
+class Difference:
+    """What has to be done to a Placement's decisions: create, update, relabel, delete."""
 
-    ``current`` are its decisions as they are, ``missing`` to ``surplus`` what of them has to be done. ``warning`` goes
-    into the Events of updated decisions, ``scores`` is the note of the Event that tells the scores.
-    """
-
-    placement: Snapshot[Placement]
     missing: Sequence[Slice]
     changed: Sequence[tuple[Slice, Snapshot[Decided]]]
     relabelled: Sequence[tuple[Slice, Snapshot[Decided]]]
     surplus: Sequence[Snapshot[Decided]]
-    selected: int
-    groups: Sequence[Mapping[str, Any]]
-    misconfigured: tuple[bool, str, str]
-    satisfied: tuple[bool, str, str]
-    warning: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.changed or self.relabelled or self.surplus)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What is to be true of one Placement. ``scores`` is the note of the Event that tells the scores."""
+
+    placement: Snapshot[Placement]
+    decision: Decision
+    difference: Difference
     scores: str = ""
 
     @property
     def decides(self) -> bool:
         """Whether any decision has to be written."""
-        return bool(self.missing or self.changed or self.relabelled or self.surplus)
+        return bool(self.difference)
 
 
 class Binder:
@@ -53,14 +57,19 @@ class Binder:
     async def bind(self, desired: Desired) -> None:
         """Decisions first, the status that speaks of them last. Raises what the server refused (KubeError)."""
         if desired.decides:
+            difference = desired.difference
             await _all(
-                *(self._create(desired, one) for one in desired.missing),
-                *(self._update(desired, one, current) for one, current in desired.changed),
-                *(self._relabel(one, current) for one, current in desired.relabelled),
+                *(self._create(desired, one) for one in difference.missing),
+                *(self._update(desired, one, current) for one, current in difference.changed),
+                *(self._relabel(one, current) for one, current in difference.relabelled),
             )
-            await _all(*(self._delete(desired, current) for current in desired.surplus))
+            await _all(*(self._delete(desired, current) for current in difference.surplus))
         await write(
-            self._client, Placement, desired.placement, lambda raw: set_status(raw, desired), subresource="status"
+            self._client,
+            Placement,
+            desired.placement,
+            lambda raw: set_status(raw, desired.decision),
+            subresource="status",
         )
 
     async def _create(self, desired: Desired, wanted: Slice) -> None:
@@ -95,8 +104,9 @@ class Binder:
             updated = await self._client.patch_snapshot(
                 PlacementDecision, wanted.name, patch, namespace=namespace, subresource="status"
             )
-        kind = "Warning" if desired.warning else "Normal"
-        self._tell(desired, updated, kind, "DecisionUpdate", "DecisionUpdated", "is updated", desired.warning)
+        warning = desired.decision.warning
+        kind: EventType = "Warning" if warning else "Normal"
+        self._tell(desired, updated, kind, "DecisionUpdate", "DecisionUpdated", "is updated", warning)
         if desired.scores:
             self._recorder.record(
                 desired.placement, "Normal", "ScoreUpdate", desired.scores, action="ScoreUpdated", related=updated
@@ -120,7 +130,14 @@ class Binder:
         self._tell(desired, current, "Normal", "DecisionDelete", "DecisionDeleted", "is deleted")
 
     def _tell(
-        self, desired: Desired, decision: Any, kind: Any, reason: str, action: str, what: str, addition: str = ""
+        self,
+        desired: Desired,
+        decision: PlacementDecision | Snapshot[Any],
+        kind: EventType,
+        reason: str,
+        action: str,
+        what: str,
+        addition: str = "",
     ) -> None:
         placement = desired.placement
         note = f"Decision {decision.name} {what} with placement {placement.name} in namespace {placement.namespace}"
@@ -129,12 +146,7 @@ class Binder:
 
 def compare(
     slices: Sequence[Slice], named: Mapping[str, Snapshot[Decided]], labelled: Mapping[str, Snapshot[Decided]]
-) -> tuple[
-    list[Slice],
-    list[tuple[Slice, Snapshot[Decided]]],
-    list[tuple[Slice, Snapshot[Decided]]],
-    list[Snapshot[Decided]],
-]:
+) -> Difference:
     """What has to be created, updated, relabelled and deleted.
 
     ``named`` are the decisions that have the wanted names, whatever their labels; ``labelled`` those that carry the
@@ -153,25 +165,25 @@ def compare(
             relabelled.append((wanted, current))
     kept = {wanted.name for wanted in slices}
     surplus = [decision for name, decision in labelled.items() if name not in kept]
-    return missing, changed, relabelled, surplus
+    return Difference(missing, changed, relabelled, surplus)
 
 
-def set_status(raw: Manifest, desired: Desired) -> None:
+def set_status(raw: Manifest, decision: Decision) -> None:
     """Change a Placement's raw status to what was decided. Zero and nothing are written only over something."""
     status = raw.setdefault("status", {})
-    if desired.selected or status.get("numberOfSelectedClusters"):
-        status["numberOfSelectedClusters"] = desired.selected
-    if desired.groups or status.get("decisionGroups"):
-        status["decisionGroups"] = [dict(group) for group in desired.groups]
+    if decision.selected or status.get("numberOfSelectedClusters"):
+        status["numberOfSelectedClusters"] = decision.selected
+    if decision.groups or status.get("decisionGroups"):
+        status["decisionGroups"] = [dict(group) for group in decision.groups]
     conditions = status.setdefault("conditions", [])
     for type_, (holds, reason, message) in (
-        (MISCONFIGURED, desired.misconfigured),
-        (SATISFIED, desired.satisfied),
+        (MISCONFIGURED, decision.misconfigured),
+        (SATISFIED, decision.satisfied),
     ):
         set_condition(conditions, type_, "True" if holds else "False", reason, message)
 
 
-async def _all(*writes: Any) -> None:
+async def _all(*writes: Awaitable[object]) -> None:
     """Do all of it, whatever becomes of the others; then raise the first error."""
     results = await asyncio.gather(*writes, return_exceptions=True)
     for result in results:

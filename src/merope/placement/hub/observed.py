@@ -9,30 +9,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from merope.api.cluster.v1 import ManagedCluster
 from merope.api.cluster.v1alpha1 import AddOnPlacementScore
 from merope.api.cluster.v1beta1 import Placement, PlacementDecision
 from merope.api.cluster.v1beta2 import ManagedClusterSet, ManagedClusterSetBinding
 from merope.kube import Change, Informer, Manager, ObjectKey, Snapshot
-from merope.lang.selectors import NOTHING, Selector, SelectorError
+from merope.lang.selectors import Selector
 from merope.placement.balance import Owner, Tally
-from merope.placement.fleet import NOWHERE, Fleet, Ints, Scores, read_cluster, read_scores
+from merope.placement.fleet import Fleet, Scores, read_cluster, read_scores
 from merope.placement.policy import Aspect, Policy, read_policy
-from merope.sdk.clustersets import UnknownSelectorType, is_exclusive, set_selector
+from merope.placement.sets import Available, BrokenSet, available, selector_of
 from merope.sdk.decisions import DISABLE_ANNOTATION, PLACEMENT_LABEL, decided_clusters
 
 _BY_SET = "set"
 _BY_PLACEMENT = "placement"
-
-
-class BrokenSet(Exception):
-    """A bound set whose members cannot be told; nothing is decided until it is repaired."""
 
 
 class Decided(NamedTuple):
@@ -40,15 +33,6 @@ class Decided(NamedTuple):
 
     clusters: tuple[str, ...]
     plain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Available:
-    """The sets that a Placement may use, and their clusters."""
-
-    bindings: tuple[str, ...]
-    eligible: tuple[str, ...]
-    clusters: Ints
 
 
 def decided(decision: Snapshot[PlacementDecision]) -> Decided:
@@ -125,20 +109,8 @@ class Observed:
 
     def available(self, namespace: str, policy: Policy) -> Available:
         """The bound sets and their clusters. Raises BrokenSet."""
-        bindings = sorted(
-            binding.name for binding in self._bindings.list(namespace=namespace) if binding.name in self._selectors
-        )
-        wanted = set(policy.cluster_sets)
-        eligible = [name for name in bindings if not wanted or name in wanted]
-        members = np.zeros(self.fleet.room, dtype=np.bool_)
-        for name in eligible:
-            selector = self._selectors[name]
-            if isinstance(selector, BrokenSet):
-                raise selector
-            if not selector.nothing:
-                members |= self.fleet.bits(self.fleet.labelled(selector))
-        clusters = np.flatnonzero(members & self.fleet.alive) if eligible else NOWHERE
-        return Available(tuple(bindings), tuple(eligible), clusters)
+        bindings = [binding.name for binding in self._bindings.list(namespace=namespace)]
+        return available(self.fleet, policy, bindings, self._selectors)
 
     def decisions_of(self, placement: Snapshot[Placement]) -> Mapping[str, Snapshot[Decided]]:
         """The decisions that carry a Placement's label, by name."""
@@ -159,9 +131,17 @@ class Observed:
         else:
             self.tally.put(change.key, owner_of(change.new), change.new.value.clusters)
         for state in change.states:
-            namespace, placement = owner_of(state)
-            if placement:
-                self._wake(ObjectKey(namespace, placement))
+            key = ObjectKey(*owner_of(state))
+            if key.name and not self._restless(key):
+                self._wake(key)
+
+    def _restless(self, key: ObjectKey) -> bool:
+        """Whether a Placement wants other clusters as soon as it has some, and has just been given some.
+
+        It gets them at the next change of something else; its own decisions would keep it going for ever.
+        """
+        placement = self.placements.get(key.name, key.namespace)
+        return placement is not None and self.tally.pending(key) and self.policy(placement).restless
 
     def _set_changed(self, change: Change[ManagedClusterSet]) -> None:
         name = change.key.name
@@ -170,7 +150,7 @@ class Observed:
             self._selectors.pop(name, None)
             after = None
         else:
-            after = self._selectors[name] = _selector_of(change.new)
+            after = self._selectors[name] = selector_of(name, change.new.raw.get("spec"))
         if before == after:
             return
         for namespace, bound in self._namespaces_of([name]).items():
@@ -234,9 +214,10 @@ class Observed:
 
     def _reading(self, namespace: str, bindings: set[str], changed: Aspect) -> Iterator[tuple[ObjectKey, Policy]]:
         """The Placements there that may use one of these bindings and look at what changed."""
+        bits = changed.value
         for placement in self.placements.list(namespace=namespace):
             policy = self.policy(placement)
-            if not policy.reads & changed:
+            if not policy.reads.value & bits:
                 continue
             if not policy.cluster_sets or not bindings.isdisjoint(policy.cluster_sets):
                 yield placement.key, policy
@@ -245,20 +226,6 @@ class Observed:
 def schedulable(placement: Snapshot[Placement] | None) -> bool:
     """Whether this controller decides for a Placement: it stays, and nobody else does."""
     return placement is not None and not placement.deleting and placement.annotations.get(DISABLE_ANNOTATION) != "true"
-
-
-def _selector_of(cluster_set: Snapshot[ManagedClusterSet]) -> Selector | BrokenSet:
-    name, spec = cluster_set.name, cluster_set.raw.get("spec")
-    try:
-        return set_selector(name, spec)
-    except UnknownSelectorType:
-        kind = spec["clusterSelector"]["selectorType"] if spec else ""
-        problem = f"selectorType is not right: {kind}"
-    except SelectorError as error:
-        if is_exclusive(spec):
-            return NOTHING  # a name that is no label value: no cluster can carry it
-        problem = str(error)
-    return BrokenSet(f'failed to get clusters from ClusterSet "{name}": {problem}')
 
 
 def _manifest(cluster: Snapshot[ManagedCluster]) -> Mapping[str, Any]:

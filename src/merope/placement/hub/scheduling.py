@@ -15,14 +15,11 @@ from typing import Final
 
 from merope.api.cluster.v1beta1 import Placement
 from merope.kube import BatchFailed, Controller, Manager, ObjectKey, Snapshot
-from merope.placement.fleet import NOWHERE
-from merope.placement.groups import Grouping, divide
+from merope.placement.decision import Decision, decide
 from merope.placement.hub.binding import Binder, Desired, compare
-from merope.placement.hub.observed import Available, Observed, schedulable
-from merope.placement.policy import Misconfigured, Policy
-from merope.placement.scheduler import Inputs, Outcome, masks, schedule
-from merope.placement.verdict import misconfigured, satisfied, score_note
-from merope.sdk.decisions import slices
+from merope.placement.hub.observed import Observed, schedulable
+from merope.placement.scheduler import masks
+from merope.placement.verdict import score_note
 
 #: Changes are gathered for this long (seconds): they come in droves, and one evaluation serves them all.
 _LINGER: Final = 0.05
@@ -31,7 +28,8 @@ _BATCH: Final = 256
 _STEP: Final = 0.008
 #: Seconds after which everything is looked at again: what other Placements chose moves the balance, but wakes nobody.
 _EVERYTHING: Final = 600.0
-_LONGEST_NAME: Final = 63
+#: Seconds after a deadline at which it is looked at: never before it has passed.
+_AFTER: Final = 0.001
 
 
 class SchedulingController:
@@ -89,49 +87,24 @@ class SchedulingController:
                 await self._give_way()
         # From here to the end nothing is awaited: the choice is made on one state of everything.
         now = self._clock()
-        owner = (key.namespace, key.name)
-        tally = self._observed.tally
-        available = self._observed.available(key.namespace, policy)
-        inputs = Inputs(self._observed.fleet, available.clusters, tally.own(owner), tally.others(owner), now)
-        outcome = schedule(policy, inputs)
-        if outcome.again_at is not None:
-            again[key] = max(0.0, outcome.again_at - now) + 0.001
-        desired = self._desired(placement, policy, available, outcome)
+        observed = self._observed
+        available = observed.available(key.namespace, policy)
+        decision = decide(key.namespace, key.name, policy, available, observed.fleet, observed.tally, now)
+        if decision.outcome.again_at is not None:
+            again[key] = max(0.0, decision.outcome.again_at - now) + _AFTER
+        desired = self._desired(placement, decision)
         if desired.decides:
-            tally.begin(owner, outcome.selected)
+            observed.tally.begin((key.namespace, key.name), decision.outcome.selected)
         return desired
 
-    def _desired(
-        self, placement: Snapshot[Placement], policy: Policy, available: Available, outcome: Outcome
-    ) -> Desired:
-        mistake = Misconfigured(outcome.plugin, outcome.message) if outcome.code == "Misconfigured" else None
-        grouping = divide(policy, self._observed.fleet, outcome.selected)
-        if len(placement.name) > _LONGEST_NAME:
-            mistake = Misconfigured(
-                "", f"name must be no more than {_LONGEST_NAME} characters: decisions carry it as label"
-            )
-            grouping, outcome = Grouping((), mistake), Outcome(outcome.inputs, outcome.available, NOWHERE)
-        mistake = grouping.mistake or mistake
-        objects, groups = slices(placement.name, grouping.groups)
+    def _desired(self, placement: Snapshot[Placement], decision: Decision) -> Desired:
         decisions = self._observed.decisions
-        found = ((one.name, decisions.get(one.name, placement.namespace)) for one in objects)
-        named = {name: decision for name, decision in found if decision is not None}
-        missing, changed, relabelled, surplus = compare(objects, named, self._observed.decisions_of(placement))
-        tells_scores = bool(changed) or any(one.clusters for one in missing)
-        warns = outcome.code == "Warning" and mistake is None
-        return Desired(
-            placement,
-            missing,
-            changed,
-            relabelled,
-            surplus,
-            len(outcome.selected),
-            groups,
-            misconfigured(mistake),
-            satisfied(available.bindings, policy.cluster_sets, available.eligible, outcome),
-            warning=f": {outcome.message} in plugin {outcome.plugin}" if warns else "",
-            scores=score_note(outcome.totals()) if tells_scores else "",
-        )
+        found = ((one.name, decisions.get(one.name, placement.namespace)) for one in decision.slices)
+        named = {name: current for name, current in found if current is not None}
+        difference = compare(decision.slices, named, self._observed.decisions_of(placement))
+        tells_scores = bool(difference.changed) or any(one.clusters for one in difference.missing)
+        scores = score_note(decision.outcome.totals()) if tells_scores else ""
+        return Desired(placement, decision, difference, scores)
 
     async def _bind(self, key: ObjectKey, desired: Desired, failures: dict[ObjectKey, Exception]) -> None:
         try:
