@@ -70,6 +70,7 @@ def in_thread(options: hub_process.HubOptions) -> Iterator[None]:
         if thread.is_alive():
             loop.call_soon_threadsafe(stop.set)
         thread.join(30)
+        loop.run_until_complete(asyncio.sleep(0.1))  # TLS connections that were closed take a round trip to end
         loop.close()
     assert not failures, failures
 
