@@ -7,7 +7,8 @@ Versions. Within one watch lineage (everything since the last relist) versions o
 is older than what is cached is the late echo of something we know better (our own write came first), one of the
 same version is that echo itself. Both are dropped. A relist starts a new lineage and is believed whatever its
 versions are (the server may have been restored from a backup), with one exception: what this process wrote after
-the list was made. Our own deletions leave a tombstone, by uid, until the server's DELETED event or the next relist.
+the list was made. Our own deletions leave a tombstone, by uid, until the server's DELETED event or the next relist. A
+uid that is gone never comes back: answers to own writes that arrive after its DELETED event are dropped.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from merope.kube.snapshot import ObjectKey, Snapshot
 
 _log = logging.getLogger(__name__)
 
 V = TypeVar("V")
+
+_REMEMBERED: Final = 1000  # uids of deleted objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Cache(Generic[V]):
         self._indexes: dict[str, dict[Hashable, dict[ObjectKey, None]]] = {name: {} for name in self._functions}
         self._handlers: list[Handler[V]] = []
         self._tombstones: set[str] = set()
+        self._gone: dict[str, None] = {}  # uids of the last DELETED events: answers to own writes may come later
         self._written: dict[ObjectKey, Snapshot[V] | None] | None = None  # own writes while a relist is under way
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -145,13 +149,20 @@ class Cache(Generic[V]):
     def remove(self, snapshot: Snapshot[Any]) -> None:
         """A DELETED event from the watch, with the version of the deletion."""
         self._tombstones.discard(snapshot.uid)
+        self._gone[snapshot.uid] = None
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
         old = self.get(snapshot.name, snapshot.namespace)
-        if old is None or _older(snapshot, old):
+        if old is None or (old.uid != snapshot.uid and _older(snapshot, old)):
             return
         self._drop(old)
 
     def wrote(self, snapshot: Snapshot[V]) -> None:
-        """The answer to a write of this process, ahead of its echo."""
+        """The answer to a write of this process, ahead of its echo, or behind the event of a deletion that it completed
+        (the removal of the last finalizer).
+        """
+        if snapshot.uid in self._gone:
+            return
         if self._written is not None:
             self._written[snapshot.key] = snapshot
         self.put(snapshot)

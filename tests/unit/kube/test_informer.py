@@ -397,3 +397,19 @@ async def test_a_large_list_gives_way_to_others(server, client):
     assert len(informer.cache) == 20000
     assert sorted(gaps)[-2] < 0.02
     assert len(gaps) > 5
+
+
+async def test_the_late_answer_to_the_write_that_ended_an_object_does_not_bring_it_back(server, client):
+    stream = streamed(configmap("a", 5, uid="u"), version=5)
+    server.always("WATCH", ALL, stream)
+
+    async with following(client) as seen:
+        await seen.informer.wait_synced()
+        stream.send(event("DELETED", configmap("a", 7, uid="u")))
+        await seen.until(lambda: seen.objects == {})
+        # The answer to the removal of the last finalizer, which the event has overtaken.
+        server.then("PATCH", f"{ALL}/a", document(configmap("a", 7, uid="u")))
+        await client.patch(CM, "a", {"metadata": {"finalizers": None}}, namespace="ns")
+
+    assert seen.objects == {}
+    assert seen.changes == [("add", "a", "5"), ("delete", "a", "5")]
