@@ -39,7 +39,7 @@ LOCK: Final = "klusterlet-agent-lock"
 _USER_AGENT: Final = "merope-klusterlet"
 #: Connections to the hub: one for requests, one for the ManagedCluster's watch, one for the works'.
 _HUB_CONNECTIONS: Final = 3
-_GRACE: Final = 10.0
+_GRACE: Final = 5.0  # seconds for reconciles under way when a phase ends
 _SETTLED: Final = 60.0  # a session that lasted as long owes no pause to the next
 _LONGEST_PAUSE: Final = 60.0
 

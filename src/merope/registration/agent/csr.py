@@ -3,6 +3,9 @@
 A state machine with one state beside the stored credential: the request that is pending, and its key. A request that
 was denied is still pending; only when it is gone (an administrator deletes it, or the hub's housekeeping) is a new
 one made. The hub is followed only while a request is pending.
+
+The pending request is kept in a file, too: hubs count the requests of a cluster and stop at ten, and an agent that is
+restarted while nobody has approved it would use them up.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
+
 from merope.kube import CORE, Client, KubeConfig, KubeError, Manifest, NotFound, make_informer
 from merope.kube.cache import Change
 from merope.kube.conditions import ConditionStatus
+from merope.registration.agent.directory import HubDirectory
 from merope.registration.agent.driver import Condition, Outcome
 from merope.registration.agent.identity import Identity
 from merope.registration.agent.reporting import Reporter
@@ -48,12 +54,39 @@ BACKLOG: Final = 10
 
 _REQUEST: Final = CORE["CertificateSigningRequest"]
 _TOPIC: Final = "certificate"
+_PENDING_FILE: Final = "pending-request.json"
 
 
 @dataclass(frozen=True)
 class _Pending:
     name: str
     key: bytes
+
+
+class PendingFile:
+    """The pending request in the directory of the hub credential, for one subject and one hub."""
+
+    def __init__(self, directory: HubDirectory, hub: str, common_name: str) -> None:
+        self._directory = directory
+        self._for = [hub, common_name]
+
+    def load(self) -> _Pending | None:
+        """What is pending since before a restart; None where nothing is, or not for this subject and hub."""
+        try:
+            stored = orjson.loads(self._directory.read(_PENDING_FILE) or b"{}")
+            if stored.get("for") == self._for:
+                return _Pending(str(stored["name"]), str(stored["key"]).encode())
+        except (ValueError, KeyError, AttributeError):
+            pass
+        return None
+
+    def save(self, pending: _Pending | None) -> None:
+        """Keeps the request, or forgets it."""
+        if pending is None:
+            self._directory.remove(_PENDING_FILE)
+            return
+        stored = {"for": self._for, "name": pending.name, "key": pending.key.decode()}
+        self._directory.dump({_PENDING_FILE: orjson.dumps(stored)})
 
 
 class CsrDriver:
@@ -66,6 +99,7 @@ class CsrDriver:
         self,
         hub: Client,
         identity: Identity,
+        directory: HubDirectory,
         *,
         reporter: Reporter,
         clock: Callable[[], datetime],
@@ -81,7 +115,8 @@ class CsrDriver:
         self._expiration_seconds = expiration_seconds
         self._renew = renew
         self._jitter = jitter
-        self._pending: _Pending | None = None
+        self._file = PendingFile(directory, hub.config.server, identity.subject.common_name)
+        self._pending = self._file.load()
         self._turned = asyncio.Event()
 
     def kubeconfig(self, template: KubeConfig) -> bytes:
@@ -180,6 +215,7 @@ class CsrDriver:
 
     def _set(self, pending: _Pending | None) -> None:
         self._pending = pending
+        self._file.save(pending)
         self._turned.set()
 
     async def run(self) -> None:

@@ -26,6 +26,7 @@ from merope.sdk.credentials import (
     KUBECONFIG,
     CredentialError,
     certificates,
+    current_cluster,
     hub_difference,
     lifetime,
     subject_of,
@@ -91,19 +92,29 @@ class HubDirectory:
         except OSError:
             return None
 
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there."""
+        with contextlib.suppress(OSError):
+            (self.path / name).unlink(missing_ok=True)
+
     def stored_names(self) -> tuple[str, str]:
         """Cluster name and agent id that were stored; empty where none were."""
-        return tuple((self.read(name) or b"").decode(errors="replace").strip() for name in (CLUSTER_NAME, AGENT_NAME))  # type: ignore[return-value]
+        cluster_name, agent_name = self.read(CLUSTER_NAME) or b"", self.read(AGENT_NAME) or b""
+        return cluster_name.decode(errors="replace").strip(), agent_name.decode(errors="replace").strip()
 
     def problem(self, bootstrap: KubeConfig | None, identity: Identity, now: datetime) -> str | None:
         """What keeps the stored credential from being used; None where nothing does.
 
-        With ``bootstrap``, the hub must be the one that it names. Raises ConfigError for kubeconfigs that name no hub.
+        With ``bootstrap``, the hub must be the one that it names. Raises ConfigError where it names none.
         """
         if bootstrap is not None:
+            current_cluster(bootstrap)
             if not self.kubeconfig.exists():
                 return "there is no hub kubeconfig yet"
-            difference = hub_difference(bootstrap, KubeConfig.read([self.kubeconfig], must_exist=True))
+            try:
+                difference = hub_difference(bootstrap, KubeConfig.read([self.kubeconfig], must_exist=True))
+            except ConfigError as error:
+                return f"the stored hub kubeconfig can't be used: {error}"
             if difference is not None:
                 return f"the bootstrap kubeconfig names another hub ({difference} differs)"
         return self.certificate_problem(identity, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,9 +21,17 @@ def label_of(hub_hash: str) -> str:
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of the namespaces that were wanted: the complaint by name, or None where all is well."""
+    """What became of the namespaces that were wanted: the complaint by name, or None where all is well; and of those
+    that keep a mark they should have lost, the complaints.
+    """
 
     results: Mapping[str, str | None]
+    unmarked: Sequence[str] = ()
+
+    @property
+    def complaints(self) -> list[str]:
+        """All that went wrong."""
+        return [*filter(None, self.results.values()), *self.unmarked]
 
 
 def wanted_names(cluster: Mapping[str, Any]) -> list[str]:
@@ -43,10 +51,7 @@ class ManagedNamespaces:
         self._namespaces = namespaces
 
     async def apply(self, wanted: Iterable[str]) -> Applied:
-        """Makes and marks what is wanted, unmarks what isn't any more. No request where nothing changes.
-
-        Raises KubeError where a mark can't be taken away; failures of wanted namespaces are in the result.
-        """
+        """Makes and marks what is wanted, unmarks what isn't any more. No request where nothing changes."""
         names = set(wanted)
         results: dict[str, str | None] = {}
         for name in sorted(names):
@@ -55,10 +60,16 @@ class ManagedNamespaces:
                 results[name] = None
             except KubeError as error:
                 results[name] = f"Failed to apply namespace: {error}"
+        failures = []
         for namespace in self._namespaces.list():
             if namespace.name not in names:
-                await self._mark(namespace.key, "false")
-        return Applied(results)
+                try:
+                    await self._mark(namespace.key, "false")
+                except NotFound:
+                    continue
+                except KubeError as error:
+                    failures.append(f"Failed to release namespace {namespace.name}: {error}")
+        return Applied(results, failures)
 
     async def _ensure(self, name: str) -> None:
         if self._namespaces.get(name) is not None:

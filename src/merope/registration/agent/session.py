@@ -395,6 +395,7 @@ def _driver(session: Session, hub: Client, *, renew: bool = False) -> Driver:
     return CsrDriver(
         hub,
         session.identity,
+        session.directory,
         reporter=session.reporter,
         clock=session.options.clock,
         expiration_seconds=session.options.client_cert_expiration_seconds,

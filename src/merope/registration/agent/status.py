@@ -83,6 +83,7 @@ class ClusterStatus:
         self._reporter = reporter
         self._patience = probe.Patience(clock)
         self._written = ""
+        self._again: float | None = None
 
     def controller(self, period: float, *sources: Informer[Any]) -> Controller[str]:
         """The controller that runs this: on changes of the cluster, its nodes and ``sources``, every ``period``."""
@@ -109,12 +110,14 @@ class ClusterStatus:
             self._reporter.problem("acceptance", text, level=logging.INFO)
             return None
         self._reporter.solved("acceptance", f"the hub accepted ManagedCluster {self._name}")
+        self._again = None
         facts = await self._find_out(before)
         await self._report(cluster, facts)
-        if facts.availability != "pending":
-            return None
-        self._written = ""
-        return probe.RECHECK
+        if facts.availability == "pending":
+            self._again = probe.RECHECK
+        if self._again is not None:
+            self._written = ""
+        return self._again
 
     async def _find_out(self, cluster: Manifest) -> Facts:
         answer = await probe.health(self._spoke)
@@ -133,6 +136,10 @@ class ClusterStatus:
         self._reporter.solved("version")
         capacity, allocatable = totals(node.value for node in self._nodes.list())
         applied = await self._namespaces.apply(wanted_names(cluster))
+        if complaints := applied.complaints:
+            self._again = self._reporter.problem("namespaces", "; ".join(complaints))
+        else:
+            self._reporter.solved("namespaces", "managed namespaces are as the hub wants them")
         return Facts(availability, "", version, capacity, allocatable, self._claims(), applied.results)
 
     async def _report(self, cluster: Snapshot[ManagedCluster], facts: Facts) -> None:
