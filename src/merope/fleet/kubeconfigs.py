@@ -49,12 +49,6 @@ def _single(source: Path, name: str, user: Manifest, namespace: str) -> str:
     )
 
 
-def server_of(source: Path) -> str:
-    """The URL of the API server of a kubeconfig's current context."""
-    cluster, _ = _current(yaml.safe_load(source.read_text()))
-    return str(cluster["server"])
-
-
 def _current(config: Manifest) -> tuple[Manifest, Manifest]:
     contexts = {entry["name"]: entry["context"] for entry in config["contexts"]}
     context = contexts[config["current-context"]]

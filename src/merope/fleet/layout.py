@@ -119,7 +119,7 @@ class Layout:
         """Make the directories. Raises FleetError where that is not allowed."""
         for directory in (self.home, self.home / "fleets", self.root, self.logs, self.hub):
             try:
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private_directory(directory)
             except OSError as error:
                 raise FleetError(
                     f"cannot make {directory}: {error.strerror}; set MEROPE_HOME to a directory that you may write to"
@@ -244,9 +244,18 @@ def is_free(port: int) -> bool:
     return True
 
 
+def make_private_directory(path: Path) -> None:
+    """Make a directory, and those above it that are missing, for its owner alone. Raises OSError."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_private(path: Path, content: str) -> None:
     """Replace a file at once; only its owner may read it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_directory(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:

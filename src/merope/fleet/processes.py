@@ -108,7 +108,7 @@ def read_state(path: Path) -> SupervisorState | None:
         stated: dict[str, Any] = json.loads(path.read_text())
         processes = [ProcessState(**each) for each in stated.pop("processes")]
         return SupervisorState(**stated, processes=processes)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -12,6 +12,8 @@ from merope.fleet.layout import FleetError, Layout
 from merope.fleet.processes import SupervisorState, is_alive, read_state
 
 _STOP_SECONDS: Final = 25.0
+#: Seconds between asking what is left and forcing it.
+_END_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.02
 
 
@@ -34,7 +36,7 @@ def take_down(layout: Layout) -> bool:
             break
         for pid, _ in left:
             _signal(pid, number)
-        _await_end(left, 5.0)
+        _await_end(left, _END_SECONDS)
     left = _alive(state)
     if left:
         raise FleetError(f"these processes of the fleet do not end: {', '.join(str(pid) for pid, _ in left)}")
