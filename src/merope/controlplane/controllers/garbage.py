@@ -26,6 +26,7 @@ USER: Final = "generic-garbage-collector"
 OwnerState = Literal["solid", "waiting", "dangling", "unknown"]
 #: What becomes of dependents when nothing is said.
 _BACKGROUND: Final = "Background"
+_REPORTS_KEPT: Final = 4096
 _NOT_COLLECTED: Final = frozenset({GroupResource("", "events")})
 
 
@@ -46,7 +47,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """An owner's kind is not served (now): never delete because of it, look again later."""
+    """An owner's kind is not served (now): never delete because of it, look again when kinds come."""
 
 
 def decide(
@@ -82,6 +83,9 @@ class GarbageCollector:
         self._client = server.local(controller_user(USER), USER)
         self._unsubscribe: Callable[[], None] = lambda: None
         self._reported: set[tuple[str, str]] = set()
+        #: Objects with an owner of a kind that is not served; they are looked at again when the set of kinds changes.
+        self._puzzling: set[Key] = set()
+        server.follow_resources(self._kinds_changed)
 
     async def start(self) -> None:
         store = self._server.store
@@ -94,6 +98,11 @@ class GarbageCollector:
     async def stop(self) -> None:
         self._unsubscribe()
         await self._work.stop()
+
+    def _kinds_changed(self) -> None:
+        puzzling, self._puzzling = self._puzzling, set()
+        for key in puzzling:
+            self._work.add(key)
 
     # --- what is looked at ---------------------------------------------------------------------------------------
 
@@ -174,7 +183,7 @@ class GarbageCollector:
         )
         match decision:
             case Retry():
-                raise ApiError(404, "NotFound", f"an owner of {entry.storage} {entry.name} is of a kind not served")
+                self._puzzling.add((entry.storage, entry.namespace, entry.name))
             case Keep(drop=()):
                 return
             case Keep(drop=drop):
@@ -218,6 +227,8 @@ class GarbageCollector:
                 continue
             if not self._lives_elsewhere(found, item, reference):
                 continue
+            if len(self._reported) >= _REPORTS_KEPT:
+                self._reported.clear()
             self._reported.add(key)
             await self._client.create(
                 ("", "v1", "events"), _invalid_namespace_event(item, reference, self._server.now()), item.namespace
