@@ -52,9 +52,13 @@ def in_thread(options: hub_process.HubOptions) -> Iterator[None]:
     stop = asyncio.Event()
     failures: list[BaseException] = []
 
+    async def serve() -> None:
+        await hub_process.run(options, ready=ready.set, stop=stop)
+        await asyncio.sleep(0.1)  # TLS connections that were closed take a round trip to end
+
     def run() -> None:
         try:
-            loop.run_until_complete(hub_process.run(options, ready=ready.set, stop=stop))
+            loop.run_until_complete(serve())
         except BaseException as error:
             failures.append(error)
         finally:
@@ -70,7 +74,6 @@ def in_thread(options: hub_process.HubOptions) -> Iterator[None]:
         if thread.is_alive():
             loop.call_soon_threadsafe(stop.set)
         thread.join(30)
-        loop.run_until_complete(asyncio.sleep(0.1))  # TLS connections that were closed take a round trip to end
         loop.close()
     assert not failures, failures
 
@@ -250,6 +253,9 @@ async def test_nothing_is_written_once_all_is_said(running: Cluster) -> None:
     await accept(running, "quiet")
     await eventually(lambda: running.api.find(LEASE.format("quiet")), "the cluster's lease")
     await eventually(lambda: running.api.get(f"{CLUSTERS}/quiet")["spec"].get("taints"), "the taint")
+    await eventually(
+        lambda: len(running.api.get(f"{CLUSTERS}/quiet")["metadata"].get("finalizers", ())) == 2, "both finalizers"
+    )
 
     def version() -> str:
         return str(running.api.get(f"{CLUSTERS}/quiet")["metadata"]["resourceVersion"])
