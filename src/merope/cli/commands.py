@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,6 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 FleetName = Annotated[str, typer.Option("--name", metavar="FLEET", help="Which fleet on this machine.")]
@@ -104,7 +107,11 @@ def crds(
     """Print the custom resource definitions of merope's APIs."""
     from merope.cli.crds import crds as run
 
-    typer.echo(run(group), nl=False)
+    try:
+        text = run(group)
+    except KeyError as error:
+        raise FleetError(str(error.args[0])) from None
+    typer.echo(text, nl=False)
 
 
 @app.command(epilog="Example: merope accept cluster1 cluster2 --wait 60")
@@ -158,25 +165,37 @@ def agent_run(context: typer.Context) -> None:
     raise typer.Exit(main(["agent", "run", *context.args]))
 
 
-def application(arguments: Sequence[str]) -> int:
-    """Run a command; the exit status. Failures that a person can mend are one line on standard error."""
+def _kube_error() -> type[Exception]:
+    """Loaded once something went wrong: most commands here talk to no cluster."""
     from merope.kube import KubeError
 
+    return KubeError
+
+
+def application(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status. Failures that a person can mend are one line on standard error."""
     try:
         result = app(args=list(arguments), prog_name="merope", standalone_mode=False)
     except typer.Exit as done:
         return int(done.exit_code)
     except typer.Abort:
         return 130
-    except (FleetError, KubeError) as error:
-        output.error(str(error))
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read has enough; what is left to say at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        output.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 1
+    except FleetError as error:
+        output.error(str(error))
+        return 1
     except Exception as error:
+        if isinstance(error, _kube_error()):
+            output.error(str(error))
+            return 1
         if type(error).__module__.partition(".")[0] not in ("click", "typer"):
             raise
         show = getattr(error, "show", None)

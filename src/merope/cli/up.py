@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
+from pathlib import Path
 
 from merope.fleet.bringup import Outcome, bring_up
 from merope.fleet.layout import DEFAULT_NAME, Layout, check_platform
@@ -31,6 +33,20 @@ def up(name: str, clusters: int | None, timeout: float) -> None:
     _tell(layout, outcome)
 
 
+def _example(name: str) -> str:
+    """Where an example lies: beside the installed package's modules, or in the checkout that runs."""
+    import merope
+
+    package = Path(merope.__file__).parent
+    found = next(
+        (place / name for place in (package / "examples", package.parents[1] / "examples") if (place / name).exists()),
+        Path("examples") / name,
+    )
+    with contextlib.suppress(ValueError):
+        return str(found.relative_to(Path.cwd()))
+    return str(found)
+
+
 def _tell(layout: Layout, outcome: Outcome) -> None:
     fleet = outcome.fleet
     managed = ", ".join(fleet.cluster_names[:3]) + (", ..." if fleet.clusters > 3 else "") or "no clusters yet"
@@ -40,7 +56,7 @@ def _tell(layout: Layout, outcome: Outcome) -> None:
     print(f'  export KUBECONFIG="$(merope kubeconfig{named})"')
     print("  kubectl --context hub get managedclusters")
     if fleet.clusters:
-        print("  kubectl --context hub apply -f examples/hello-work.yaml")
+        print(f"  kubectl --context hub apply -f {_example('hello-work.yaml')}")
         print("  kubectl --context hub -n cluster1 get manifestworks")
         print("  kubectl --context cluster1 -n hello get configmaps")
     print(f"  merope status{named}")
