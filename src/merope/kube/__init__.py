@@ -149,6 +149,7 @@ from merope.kube.errors import (
     Unauthorized,
 )
 from merope.kube.events import EventRecorder, reference
+from merope.kube.finalizers import add_finalizer, remove_finalizer
 from merope.kube.informer import Informer, make_informer
 from merope.kube.leader import (
     OCM_LEADER_TIMES,
@@ -222,6 +223,7 @@ __all__ = [
     "Unauthorized",
     "WatchEvent",
     "WorkQueue",
+    "add_finalizer",
     "condition_status",
     "find_condition",
     "generation_changed",
@@ -235,6 +237,7 @@ __all__ = [
     "ref_of",
     "reference",
     "remove_condition",
+    "remove_finalizer",
     "set_condition",
     "timestamp",
     "write",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from merope.lang.goformat import format_value
 from merope.lang.schema import ANY, Node
 
 _DIRECTIVE: Final = "$patch"
@@ -40,7 +41,7 @@ def _merge_map(doc: Mapping[str, Any], patch: Mapping[str, Any], node: Node) -> 
         case "delete":
             return {}
         case unknown:
-            raise StrategicMergeError(f"Unknown patch type: {unknown} in map: {_go(patch)}", internal=True)
+            raise StrategicMergeError(f"Unknown patch type: {unknown} in map: {format_value(patch)}", internal=True)
     out = _retained(doc, patch)
     orders: dict[str, Sequence[Any]] = {}
     for key, value in patch.items():
@@ -129,7 +130,7 @@ def _merge_keyed(
     deleted: list[Any] = []
     for item in patch:
         if not isinstance(item, Mapping):
-            raise StrategicMergeError(f"cannot merge {_go(item)} into a list of maps", internal=True)
+            raise StrategicMergeError(f"cannot merge {format_value(item)} into a list of maps", internal=True)
         directive = item.get(_DIRECTIVE)
         if directive == "replace":
             continue
@@ -138,7 +139,7 @@ def _merge_keyed(
                 wanted.append(item)
                 continue
             raise StrategicMergeError(
-                f"map: {_go(item)} does not contain declared merge key: {key}",
+                f"map: {format_value(item)} does not contain declared merge key: {key}",
                 internal=True,
             )
         if directive == "delete":
@@ -178,8 +179,8 @@ def _ordered(
         named = [identity(item) for item in order]
         if any(item not in named for item in patched):
             raise StrategicMergeError(
-                f"The order in patch list:\n{_go(list(patch))}\n"
-                f" doesn't match $setElementOrder list:\n{_go(list(order))}\n",
+                f"The order in patch list:\n{format_value(list(patch))}\n"
+                f" doesn't match $setElementOrder list:\n{format_value(list(order))}\n",
                 internal=True,
             )
     places = {_hashable(identity(item)): index for index, item in reversed(list(enumerate(live)))}
@@ -229,16 +230,3 @@ def _without_directives(value: Any) -> Any:
             if not (isinstance(item, Mapping) and item.get(_DIRECTIVE) in ("delete", "replace"))
         ]
     return value
-
-
-def _go(value: Any) -> str:
-    """A value in the notation of Go's default format, as messages show it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<nil>"
-    if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_go(item) for item in value) + "]"
-    return str(value)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from merope.controlplane.fieldmanager.fieldset import Element, FieldSet, Path, path_text, value_json
+from merope.lang.goformat import format_value, type_name
 from merope.lang.schema import ANY, Node, build
 
 Shape = Literal["granular", "associative", "leaf"]
@@ -445,23 +446,23 @@ def _value_problems(node: Node, value: Any, path: Path) -> Iterator[str]:
     match node.kind:
         case "object":
             if not isinstance(value, Mapping):
-                yield f"{where}: expected map, got &{{{_go(value)}}}"
+                yield f"{where}: expected map, got &{{{format_value(value)}}}"
             elif node.map_type != "atomic":
                 yield from _field_problems(node, value, path)
         case "array":
             if not isinstance(value, list):
-                yield f"{where}: expected list, got &{{{_go(value)}}}"
+                yield f"{where}: expected list, got &{{{format_value(value)}}}"
             else:
                 yield from _item_problems(node, value, path)
         case "integer" | "number":
             if isinstance(value, bool) or not isinstance(value, int | float):
-                yield f"{where}: expected numeric (int or float), got {_go_type(value)}"
+                yield f"{where}: expected numeric (int or float), got {type_name(value)}"
         case "string":
             if not isinstance(value, str) and not node.schema.get("oneOf"):
-                yield f"{where}: expected string, got &{{{_go(value)}}}"
+                yield f"{where}: expected string, got &{{{format_value(value)}}}"
         case "boolean":
             if not isinstance(value, bool):
-                yield f"{where}: expected boolean, got &{{{_go(value)}}}"
+                yield f"{where}: expected boolean, got &{{{format_value(value)}}}"
         case "any":
             if isinstance(value, Mapping) and node.deduced:
                 yield from _field_problems(node, value, path)
@@ -484,26 +485,3 @@ def _item_problems(node: Node, items: Sequence[Any], path: Path) -> Iterator[str
             seen.add(element)
             below = (*path, element)
         yield from _value_problems(inner, item, below)
-
-
-def _go(value: Any) -> str:
-    """A value in the notation of Go's default format."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "<nil>"
-    if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{_go(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_go(item) for item in value) + "]"
-    return str(value)
-
-
-def _go_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, Mapping):
-        return "map[string]interface {}"
-    return "[]interface {}" if isinstance(value, list) else "<nil>"

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from merope.api.cluster.v1 import DELETING, ManagedCluster
-from merope.kube import Client, Informer, NotFound, ResourceRef, Snapshot, StatusWriter, set_condition, write
+from merope.kube import (
+    Client,
+    Informer,
+    NotFound,
+    ResourceRef,
+    Snapshot,
+    StatusWriter,
+    add_finalizer,
+    remove_finalizer,
+    set_condition,
+    write,
+)
 
 Manifest = dict[str, Any]
 
@@ -98,11 +109,7 @@ class CleanupReconciler:
 
     async def _set_finalizer(self, cluster: Snapshot[ManagedCluster], *, present: bool) -> None:
         def change(raw: Manifest) -> None:
-            found = list(raw["metadata"].get("finalizers") or ())
-            if present and FINALIZER not in found:
-                raw["metadata"]["finalizers"] = [*found, FINALIZER]
-            elif not present and FINALIZER in found:
-                raw["metadata"]["finalizers"] = [each for each in found if each != FINALIZER]
+            (add_finalizer if present else remove_finalizer)(raw, FINALIZER)
 
         try:
             await write(self._client, ManagedCluster, cluster, change)

@@ -19,7 +19,9 @@ from merope.kube import (
     KubeError,
     Snapshot,
     StatusWriter,
+    add_finalizer,
     is_condition_true,
+    remove_finalizer,
     set_condition,
     write,
 )
@@ -140,8 +142,7 @@ class ManagedClusterReconciler:
             return WORKS_LEFT_SECONDS
 
         def release(raw: Manifest) -> None:
-            kept = [each for each in raw["metadata"].get("finalizers") or () if each != cluster_rbac.WORK_FINALIZER]
-            raw["metadata"]["finalizers"] = kept
+            remove_finalizer(raw, cluster_rbac.WORK_FINALIZER)
 
         await write(self._client, CORE["RoleBinding"], work, release)
         return None
@@ -155,11 +156,7 @@ class ManagedClusterReconciler:
 
     async def _set_finalizer(self, cluster: Snapshot[ManagedCluster], *, present: bool) -> Snapshot[ManagedCluster]:
         def change(raw: Manifest) -> None:
-            found = list(raw["metadata"].get("finalizers") or ())
-            if present and FINALIZER not in found:
-                raw["metadata"]["finalizers"] = [*found, FINALIZER]
-            elif not present and FINALIZER in found:
-                raw["metadata"]["finalizers"] = [each for each in found if each != FINALIZER]
+            (add_finalizer if present else remove_finalizer)(raw, FINALIZER)
 
         return await write(self._client, ManagedCluster, cluster, change)
 
