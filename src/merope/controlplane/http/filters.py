@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from merope.controlplane import impersonation
 from merope.controlplane.authz import Attributes, quoted
-from merope.controlplane.errors import ApiError, forbidden, forbidden_path, internal, timeout
+from merope.controlplane.errors import ApiError, bad_request, forbidden, forbidden_path, internal, timeout
 from merope.controlplane.http.message import JSON, HttpRequest, HttpResponse
 from merope.controlplane.http.nonresource import NonResourceHandler
 from merope.controlplane.http.requestinfo import RequestInfo, classify
@@ -77,6 +77,7 @@ class Filters:
         return response
 
     async def _respond(self, info: RequestInfo, http: HttpRequest, warnings: list[str]) -> HttpResponse:
+        _check_text(http)
         user = await self._identify(http)
         if not info.is_resource:
             self._authorize_path(user, info)
@@ -122,6 +123,16 @@ class Filters:
         if not decision.allowed:
             cause = wanted.denial() + (f": {decision.reason}" if decision.reason else "")
             raise forbidden(resource.group, resource.plural, request.name, cause)
+
+
+def _check_text(http: HttpRequest) -> None:
+    """Refuse headers that are no UTF-8: names made of them could be neither compared nor shown; 400."""
+    for value in (http.target, *http.headers.values()):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise bad_request("the headers of the request are not UTF-8") from None
 
 
 def _guarded(error: ApiError) -> ApiError:

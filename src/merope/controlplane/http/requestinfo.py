@@ -19,6 +19,8 @@ _VERBS = {
 }
 _PREFIXES = ("api", "apis")
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+#: Longest path and selector whose classification is kept: what is kept must not grow with what clients send.
+_KEPT_LENGTH = 512
 _LONG_RUNNING_SUBRESOURCES = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
 
@@ -53,6 +55,8 @@ def classify(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
     """Classify a request; ``path`` is percent-encoded as sent."""
     watching = query.get("watch")
     selector = query.get("fieldSelector", "") if method in ("GET", "HEAD", "DELETE") else ""
+    if len(path) + len(selector) > _KEPT_LENGTH:
+        return _classify.__wrapped__(method, path, watching, selector)
     return _classify(method, path, watching, selector)
 
 
