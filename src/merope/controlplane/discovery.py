@@ -175,7 +175,7 @@ def _resource_list(group: str, version: str, resources: Iterable[Resource]) -> O
             "singularName": resource.singular,
             "namespaced": resource.namespaced,
             "kind": resource.kind,
-            "verbs": sorted(resource.verbs),
+            "verbs": _verbs(resource),
         }
         if resource.short_names:
             entry["shortNames"] = list(resource.short_names)
@@ -204,9 +204,19 @@ def _resource_list(group: str, version: str, resources: Iterable[Resource]) -> O
     }
 
 
+def _verbs(resource: Resource) -> list[str]:
+    """The verbs in the order of the reference: by name for built-in kinds, as they come for custom ones."""
+    return sorted(resource.verbs) if resource.builtin else list(resource.verbs)
+
+
+#: Storage versions that the reference names in discovery although it serves and stores others.
+_SAID_TO_BE_STORED: Final = {("apiextensions.k8s.io", "CustomResourceDefinition"): "v1beta1"}
+
+
 def _storage_version_hash(resource: Resource) -> str:
     """Tells clients which version is stored without telling it, as the reference computes it."""
-    stored = f"{resource.storage.group}/{resource.storage_version}/{resource.kind}"
+    version = _SAID_TO_BE_STORED.get((resource.group, resource.kind), resource.storage_version)
+    stored = f"{resource.storage.group}/{version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 
@@ -241,7 +251,7 @@ def _aggregated(resource: Resource) -> Object:
         "responseKind": _response_kind(resource.gvk, resource),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": sorted(resource.verbs),
+        "verbs": _verbs(resource),
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)

@@ -22,7 +22,6 @@ import orjson
 
 from merope.controlplane.resource import GroupVersionKind, Resource
 from merope.controlplane.scheme import catalogue
-from merope.controlplane.scheme.catalogue import LIST_META, OBJECT_META
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
@@ -281,11 +280,14 @@ def _published_definitions() -> Mapping[str, Schema]:
     return {name: _published(schema) for name, schema in catalogue.load().described().items()}
 
 
-def _type_meta() -> dict[str, Schema]:
-    return {
-        "apiVersion": {"type": "string", "description": "The group and version of the form of this object."},
-        "kind": {"type": "string", "description": "The kind of this object."},
-    }
+@functools.lru_cache(maxsize=2)
+def _standard_properties(kind: str) -> Mapping[str, Schema]:
+    """``apiVersion``, ``kind`` and ``metadata`` as a built-in kind declares them.
+
+    Custom resources and embedded ones are published with these, whatever their own schema says of the three.
+    """
+    properties = _published_definitions()[f"io.k8s.api.core.v1.{kind}"]["properties"]
+    return {name: properties[name] for name in ("apiVersion", "kind", "metadata")}
 
 
 def custom_schemas(resource: Resource) -> dict[str, Schema]:
@@ -299,9 +301,8 @@ def custom_schemas(resource: Resource) -> dict[str, Schema]:
         "type": "object",
         "required": ["items"],
         "properties": {
-            **_type_meta(),
+            **_standard_properties("ConfigMapList"),
             "items": items,
-            "metadata": {"description": "Version and paging of the list.", "allOf": [{"$ref": V3 + LIST_META}]},
         },
         _GVK: [{**gvk, "kind": resource.list_kind}],
     }
@@ -309,16 +310,15 @@ def custom_schemas(resource: Resource) -> dict[str, Schema]:
 
 
 def _with_metadata(schema: Mapping[str, Any], *, root: bool = False) -> Schema:
-    """A structural schema with the type of ``metadata`` filled in, here and in embedded objects."""
+    """A structural schema with ``apiVersion``, ``kind`` and ``metadata`` filled in, here and in embedded objects."""
     out = dict(schema)
-    if "properties" in out or root or out.get("x-kubernetes-embedded-resource"):
+    embedded = bool(out.get("x-kubernetes-embedded-resource"))
+    if "properties" in out or root or embedded:
         properties = {name: _with_metadata(child) for name, child in (out.get("properties") or {}).items()}
-        if root or out.get("x-kubernetes-embedded-resource"):
-            properties = {**_type_meta(), **properties}
-            properties["metadata"] = {
-                "description": "The name of the object and what all objects have.",
-                "allOf": [{"$ref": V3 + OBJECT_META}],
-            }
+        if root or embedded:
+            properties.update(_standard_properties("ConfigMap"))
+        if embedded:
+            out["required"] = [*dict.fromkeys([*(out.get("required") or ()), "kind", "apiVersion"])]
         out["properties"] = dict(sorted(properties.items()))
     for key in ("items", "additionalProperties"):
         if isinstance(out.get(key), Mapping):

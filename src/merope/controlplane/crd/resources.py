@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 DEFINITIONS: Final = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 _READS: Final = ("delete", "deletecollection", "get", "list", "watch")
-_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+#: In the order of the reference, which is not that of built-in kinds.
+_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 
 
 class Served:

@@ -15,6 +15,10 @@ from merope.controlplane.resource import GroupVersionKind, Object
 from merope.controlplane.scheme.catalogue import Catalogue
 
 _SHOWN_BYTES: Final = 30
+#: How deep objects may be nested. Whatever is stored must fit into lists, tables and reviews, which nest it further.
+DEPTH_LIMIT: Final = 200
+#: How deep values may be nested that the encoder takes.
+_ENCODER_DEPTH: Final = 254
 #: What may be a number that Go writes in another way than it came: a fraction or an exponent after a digit.
 _FLOAT: Final = re.compile(rb"[0-9](?:\.[0-9]|[eE][+\-0-9])")
 
@@ -49,8 +53,22 @@ def decode(
         body = _yaml(data, expected)
     else:
         raise unknown_format()
+    problem = unencodable(body.obj)
+    if problem:
+        raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {problem}", data)
     check_type(body.obj, expected, builtin=builtin, catalogue=catalogue, data=data)
     return body
+
+
+def unencodable(value: Any) -> str:
+    """Why a decoded value could not be stored and shown as JSON; empty where it could."""
+    for _ in range(_ENCODER_DEPTH - DEPTH_LIMIT):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        return "exceeded max depth" if "ecursion" in str(error) else f"json: unsupported value: {error}"
+    return ""
 
 
 def parse_json(data: bytes) -> Any:
@@ -99,13 +117,18 @@ def excerpt(data: bytes) -> str:
 _JSON_TYPES: Final = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
 
 
+_GO_TYPE_META: Final = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
+
+
 def _json(data: bytes, expected: GroupVersionKind, look_for_duplicates: bool) -> Body:
     try:
         value = parse_json(data)
     except ValueError as error:
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {error}", data) from None
     if not isinstance(value, dict):
-        problem = f"json: cannot unmarshal {_JSON_TYPES[type(value)]} into Go value of type struct"
+        problem = f"json: cannot unmarshal {_JSON_TYPES[type(value)]} into Go value of type {_GO_TYPE_META}"
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {problem}", data)
     return Body(value, duplicate_fields(data, value) if look_for_duplicates else [])
 
@@ -118,7 +141,7 @@ def _yaml(data: bytes, expected: GroupVersionKind) -> Body:
     except yamlbody.YamlError as error:
         raise _unrecognized(expected, str(error), data) from None
     if not isinstance(value, dict):
-        problem = f"json: cannot unmarshal {_JSON_TYPES[type(value)]} into Go value of type struct"
+        problem = f"json: cannot unmarshal {_JSON_TYPES[type(value)]} into Go value of type {_GO_TYPE_META}"
         raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {problem}", data)
     complaints = ["yaml: unmarshal errors:\n" + "\n".join(f"  {text}" for text in duplicates)] if duplicates else []
     return Body(normalize_numbers(value), complaints)

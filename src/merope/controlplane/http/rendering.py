@@ -89,6 +89,14 @@ def object_response(resource: Resource, obj: Object, output: Output, include: st
     return document(obj, output, status)
 
 
+def scale_table(resource: Resource, scale: Object, output: Output) -> HttpResponse:
+    """The scale of an object as a table."""
+    metadata = {"resourceVersion": scale["metadata"].get("resourceVersion", "")}
+    found = tables.table(resource, [scale], list_meta=metadata, columns=tables.SCALE)
+    found["apiVersion"] = output.api_version
+    return document(found, output)
+
+
 def list_metadata(resource: Resource, page: ListResult, *, always_continue: bool = False) -> Object:
     """The metadata of a page."""
     metadata: Object = {"resourceVersion": str(page.version)}

@@ -300,5 +300,5 @@ class RestHandler:
     @staticmethod
     def _scale_response(resource: Resource, scale: Object, output: Output) -> HttpResponse:
         if output.kind == "Table":
-            output = Output(output.yaml)
+            return rendering.scale_table(resource, scale, output)
         return rendering.object_response(resource, scale, output, "")

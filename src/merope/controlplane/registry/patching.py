@@ -115,14 +115,10 @@ def apply(patch: Patch, live: Object, node: Node) -> Object:
     if patch.media == JSON_PATCH:
         try:
             result = jsonpatch.apply(live, patch.value)
-        except jsonpatch.JSONPatchError as error:
-            cause = {"reason": "FieldValueInvalid", "message": str(error), "field": "patch"}
-            raise ApiError(
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-                {"causes": [cause]} if str(error) else {},
-            ) from None
+        except jsonpatch.JSONPatchError:
+            # Which operation failed, and why, stays untold: clients show causes in place of the message.
+            text = "the server rejected our request due to an error in our request"
+            raise ApiError(422, "Invalid", text, {}) from None
     elif patch.media == MERGE_PATCH:
         result = mergepatch.apply(live, patch.value)
     else:

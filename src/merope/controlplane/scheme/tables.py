@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -104,6 +105,13 @@ AGE: Final = Column(
 )
 CREATED_AT: Final = Column(
     "Created At", "date", _created_at, "", "The time at which the server created the object, in RFC 3339 form and UTC."
+)
+#: The columns of a Scale, of whatever resource it is the scale.
+SCALE: Final = (
+    replace(NAME, format=""),
+    Column("Desired", "integer", lambda scale: scale["spec"].get("replicas", 0), "", "The replicas that are wanted."),
+    Column("Available", "integer", lambda scale: scale["status"]["replicas"], "", "The replicas that there are."),
+    AGE,
 )
 #: The column of a custom resource whose definition declares none.
 CUSTOM_AGE: Final = Column("Age", "date", object_age, "", AGE.description)
@@ -201,16 +209,17 @@ def table(
     list_meta: Mapping[str, Any] | None = None,
     include_object: str = "Metadata",
     headers: bool = True,
+    columns: Sequence[Column] | None = None,
 ) -> Object:
-    """A ``Table`` of ``objects``.
+    """A ``Table`` of ``objects``, with the columns of their resource or those given.
 
     ``list_meta`` becomes its metadata. ``include_object`` tells what of each object goes along: None, its metadata, or
     all. ``headers`` False leaves the definitions of the columns out: in a watch only the first event has them.
     Raises ApiError 400 for an unknown ``include_object``.
     """
     included = check_include_object(include_object)
-    columns = columns_of(resource)
-    conditions = row_conditions(resource.gvk)
+    conditions = row_conditions(resource.gvk) if columns is None else None
+    columns = columns_of(resource) if columns is None else columns
     rows = []
     for obj in objects:
         row: Object = {"cells": [column.cell(obj) for column in columns]}
