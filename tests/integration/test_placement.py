@@ -207,11 +207,11 @@ async def test_decisions_and_status_have_the_shapes_that_consumers_know(fleet: F
     await eventually(relabelled, "the second decision is one of the canaries")
 
     await fleet.client.delete(Placement, "shaped", namespace)
-    await eventually(lambda: _gone(fleet, namespace, "shaped"), "decisions go with their placement")
 
+    async def gone() -> bool:
+        return not await fleet.decisions(namespace, "shaped")
 
-async def _gone(fleet: Fleet, namespace: str, placement: str) -> bool:
-    return not await fleet.decisions(namespace, placement)
+    await eventually(gone, "decisions go with their placement")
 
 
 async def test_events_tell_what_was_decided(fleet: Fleet, namespace: str) -> None:

@@ -62,14 +62,16 @@ def place(
     ]
     mistake = ""
     selected: list[str] = []
+    totals: dict[str, int] = {}
     unscheduled = 0
     try:
         feasible = _tainted(spec, _predicates(spec, available), own, now)
-        totals = _scores(spec, feasible, own, count, scores, now)
-        ranked = sorted(totals, key=lambda one: (-totals[one], one))
+        found = _scores(spec, feasible, own, count, scores, now)
+        ranked = sorted(found, key=lambda one: (-found[one], one))
         wanted = spec.get("numberOfClusters")
         if wanted is not None and wanted < 0:
             raise Wrong("", f"numberOfClusters must not be negative: {wanted}")
+        totals = found
         selected = sorted(ranked if wanted is None else ranked[:wanted])
         unscheduled = 0 if wanted is None else wanted - len(selected)
     except Wrong as wrong:
@@ -112,6 +114,7 @@ def place(
         "decisions": objects,
         "groups": status,
         "selected": len(selected),
+        "scores": totals,
         "misconfigured": mistake,
         "satisfied": satisfied,
     }

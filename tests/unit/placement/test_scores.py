@@ -104,15 +104,15 @@ def test_the_most_chosen_cluster_counts_even_where_it_cannot_be_chosen() -> None
 def test_allocatable_amounts_are_spread_over_the_scale(
     resource: str, prioritizer: str, amounts: list[str], expected: list[int]
 ) -> None:
-    world = World().put(*(cluster(f"c{at}", **{resource: text}) for at, text in enumerate(amounts)))
+    world = World().put(*(cluster(f"c{at}", amounts={resource: text}) for at, text in enumerate(amounts)))
     decided = world.place(exact(built_in(prioritizer)))
     assert list(decided.outcome.totals().values()) == expected
 
 
 def test_what_is_allocatable_counts_only_with_a_capacity() -> None:
-    poor = cluster("poor", cpu="1")
+    poor = cluster("poor", amounts={"cpu": "1"})
     poor["status"]["capacity"] = {}
-    world = World().put(poor, cluster("rich", cpu="10"), cluster("less", cpu="2"))
+    world = World().put(poor, cluster("rich", amounts={"cpu": "10"}), cluster("less", amounts={"cpu": "2"}))
     assert world.place(exact(built_in("ResourceAllocatableCPU"))).outcome.totals() == {
         "less": -100,
         "poor": 0,
@@ -138,7 +138,10 @@ def test_quantities_become_numbers_digit_by_digit(text: str, expected: float | N
 
 def scored_world() -> World:
     world = World().put(
-        cluster("c1", memory="16Gi"), cluster("c2", memory="32Gi"), cluster("c3", memory="64Gi"), cluster("c4")
+        cluster("c1", amounts={"memory": "16Gi"}),
+        cluster("c2", amounts={"memory": "32Gi"}),
+        cluster("c3", amounts={"memory": "64Gi"}),
+        cluster("c4"),
     )
     return world.give(
         score("c1", "cap", cpu=80), score("c3", "cap", until=99, cpu=90), score("c4", "cap", until=150, cpu=-20)
@@ -155,6 +158,13 @@ def test_weights_multiply_and_expired_scores_are_nothing_but_a_warning() -> None
     assert decided.satisfied == (True, "AllDecisionsScheduled", "All cluster decisions scheduled")
     assert decided.misconfigured[0] is False
     assert decided.outcome.again_at == 150
+
+
+def test_scores_count_until_the_last_moment() -> None:
+    world = World(now=100).put(cluster("a")).give(score("a", "cap", until=100, cpu=7))
+    assert world.place(exact(add_on("cap", "cpu"))).outcome.totals() == {"a": 7}
+    world.now = 100.5
+    assert world.place(exact(add_on("cap", "cpu"))).outcome.totals() == {"a": 0}
 
 
 def test_negative_weights_prefer_the_least() -> None:

@@ -22,12 +22,16 @@ def time(seconds: float) -> str:
 
 
 def cluster(
-    name: str, *, taints: tuple[Manifest, ...] = (), claims: dict[str, str] | None = None, **more: Any
+    name: str,
+    *,
+    labels: dict[str, str] | None = None,
+    taints: tuple[Manifest, ...] = (),
+    claims: dict[str, str] | None = None,
+    amounts: dict[str, str] | None = None,
 ) -> Manifest:
-    """``labels`` default to membership of the set s; ``cpu`` and ``memory`` are allocatable amounts."""
-    metadata: Manifest = {"name": name, "labels": more.get("labels", {"fleet": "s"})}
-    amounts = {resource: more[resource] for resource in ("cpu", "memory") if resource in more}
-    status: Manifest = {"allocatable": amounts, "capacity": amounts}
+    """``labels`` default to those of members of the set s; ``amounts`` are its capacity, all of it allocatable."""
+    metadata: Manifest = {"name": name, "labels": {"fleet": "s"} if labels is None else labels}
+    status: Manifest = {"allocatable": dict(amounts or {}), "capacity": dict(amounts or {})}
     if claims:
         status["clusterClaims"] = [{"name": key, "value": value} for key, value in claims.items()]
     return {"metadata": metadata, "spec": {"taints": list(taints)}, "status": status}
