@@ -376,3 +376,42 @@ async def test_nothing_is_written_while_nothing_changes(fleet: Fleet) -> None:
             await fleet.cluster.get(APPLIED_WORKS, fleet.applied_name("quiet")),
         ] == before
         assert await fleet.cluster.get(DEPLOYMENT, "quiet", "default") == live
+
+
+async def test_drift_is_corrected_at_once(agent: Fleet) -> None:
+    rules = [{"type": "JSONPaths", "jsonPaths": [{"name": "ready", "path": ".status.readyReplicas"}]}]
+    config = configured("drift", "deployments", group="apps", feedbackRules=rules, feedbackScrapeType="Watch")
+    await agent.create_work("drift", config_map("drift", a="1"), deployment("drift"), manifestConfigs=[config])
+    await agent.condition("drift", "Available")
+
+    async def data(expected: Manifest) -> bool:
+        found = await agent.find(CM, "drift", "default")
+        return found is not None and found["data"] == expected
+
+    for change in ({"a": "2"}, {"b": "3"}):
+        await agent.cluster.patch(CM, "drift", {"data": change}, namespace="default")
+        await eventually(lambda: data({"a": "1"}), "the correction of a changed object", timeout=3)
+    await agent.cluster.delete(CM, "drift", "default")
+    await eventually(lambda: data({"a": "1"}), "the return of a deleted object", timeout=3)
+    await agent.cluster.patch(DEPLOYMENT, "drift", {"spec": {"replicas": 5}}, namespace="default")
+
+    async def replicas() -> bool:
+        return (await agent.cluster.get(DEPLOYMENT, "drift", "default"))["spec"]["replicas"] == 2
+
+    await eventually(replicas, "the correction of a changed deployment", timeout=3)
+
+
+async def test_watched_feedback_needs_no_interval(fleet: Fleet) -> None:
+    async with running(fleet, status_sync_interval=600.0):
+        rules = [{"type": "JSONPaths", "jsonPaths": [{"name": "ready", "path": ".status.readyReplicas"}]}]
+        config = configured("watched", "deployments", group="apps", feedbackRules=rules, feedbackScrapeType="Watch")
+        await fleet.create_work("watched", deployment("watched"), manifestConfigs=[config])
+        await fleet.condition("watched", "Available")
+        status = {"status": {"replicas": 1, "readyReplicas": 1}}
+        await fleet.cluster.patch(DEPLOYMENT, "watched", status, namespace="default", subresource="status")
+
+        async def told() -> bool:
+            [entry] = (await fleet.work("watched"))["status"]["resourceStatus"]["manifests"]
+            return bool(entry["statusFeedback"].get("values"))
+
+        await eventually(told, "feedback at once", timeout=3)

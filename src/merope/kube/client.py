@@ -50,6 +50,7 @@ _log = logging.getLogger(__name__)
 V = TypeVar("V")
 
 _JSON: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _COMPRESSED: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 _RETRIES: Final = 10
 _FIRST_PAUSE: Final = 0.05
@@ -739,12 +740,13 @@ class Client:
         timeout_seconds: int = 0,
         initial_events: bool = False,
         idle: float | None = None,
+        metadata_only: bool = False,
     ) -> AsyncGenerator[builtins.list[WatchEvent[Any] | Malformed], None]:
         """A watch as informers need it: what arrived together comes together, malformed events and bookmarks
         included.
 
         An ERROR event raises its ``ApiError`` after the events before it. ``idle`` is the silence (seconds) after
-        which the connection counts as dead.
+        which the connection counts as dead. With ``metadata_only`` the objects come without anything but metadata.
         """
         ref, type_ = _resolve(kind)
         query: dict[str, Any] = {
@@ -759,7 +761,8 @@ class Client:
             query["sendInitialEvents"] = "true"
             query["resourceVersionMatch"] = "NotOlderThan"
         target = _target(ref.path(namespace=namespace), query)
-        response = await self._exchange("GET", target, self._plain, None, None, idle)
+        headers = {**self._plain, "Accept": _METADATA} if metadata_only else self._plain
+        response = await self._exchange("GET", target, headers, None, None, idle)
         try:
             if response.status != 200:
                 raise error_from_response(

@@ -5,8 +5,8 @@ are the objects of their manifests and AppliedManifestWorks (on the cluster), an
 the hub).
 
 The modules: ``works`` applies works and looks after what they applied; ``applier`` applies one manifest,
-``executor`` asks whether it may be; ``observer`` looks at objects; ``inventory`` deletes them; ``deletion`` and
-``eviction`` end works.
+``executor`` asks whether it may be; ``watches`` notices drift; ``observer`` looks at objects; ``inventory`` deletes
+them; ``deletion`` and ``eviction`` end works.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class WorkAgentOptions:
 
     ``status_sync_interval``: seconds between two looks at applied objects that nothing is heard of (up to 1.9 times
     that). ``eviction_grace_period``: seconds that what was applied outlives a work that vanished from the hub.
-    ``workers``: works that are served at a time. ``feedback``: limits of what is reported.
+    ``workers``: works that are served at a time. ``watch_limit``: watches of applied objects at most; what isn't
+    watched is looked at now and then. ``feedback``: limits of what is reported.
     """
 
     status_sync_interval: float = 10.0
     eviction_grace_period: float = 3600.0
     workers: int = 10
+    watch_limit: int = 50
     feedback: FeedbackLimits = field(default_factory=FeedbackLimits)
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ def setup(
     work = WorkController(
         hub=hub,
         spoke=spoke,
+        cluster_name=cluster_name,
         works=works,
         applied_works=applied_works,
         hub_hash=hub_hash,
@@ -83,6 +86,7 @@ def setup(
         observer=Observer(spoke, options.feedback),
         executors=Executors(spoke),
         status_sync_interval=options.status_sync_interval,
+        watch_limit=options.watch_limit,
         workers=options.workers,
     )
     ending = WorkFinalizer(
@@ -116,3 +120,4 @@ def setup(
         eviction.controller,
     ):
         manager.add(controller)
+    manager.add_service("watches of applied objects", work.watches.run, leader=True)

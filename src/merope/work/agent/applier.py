@@ -1,8 +1,8 @@
 """Applying one manifest: the four update strategies, against the managed cluster.
 
 What the algorithm is, is in ``merope.work.update`` and ``merope.work.ignored``; here it meets the API server. What was
-written is remembered by its fingerprint, so that an object which is as we left it is read and not written again, even
-where the API server filled in fields that the manifest doesn't have.
+written is remembered by a hash of its contents, so that an object which is as we left it is read and not written again,
+even where the API server filled in fields that the manifest doesn't have.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from merope.kube.errors import ApiError, KubeError
 from merope.work import ignored
 from merope.work.applied import merge_owner
 from merope.work.manifests import Settings, Target, without_removals
-from merope.work.update import created, special, updated
+from merope.work.update import created, merged_metadata, metadata_changed, special, updated
 
 #: Field manager of what the agent writes, and prefix of those that works may choose.
 FIELD_MANAGER: Final = "work-agent"
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE: Final = 0.01
 _PAUSE_FACTOR: Final = 5.0
-#: What an object's fingerprint leaves out: it changes without anybody having changed what a manifest governs.
-_VOLATILE: Final = frozenset({"resourceVersion", "managedFields", "generation"})
 
 
 class ApplyConflict(KubeError):
@@ -88,7 +86,7 @@ class Applier:
         digest = _digest(wanted)
         if live is None:
             return self._remember(key, digest, await self._create(ref, target, created(wanted)))
-        if self._memory.get(key) == (digest, fingerprint(live)):
+        if self._memory.get(key) == (digest, contents(live)) and not _metadata_differs(live, wanted):
             return live
         update = updated(wanted, live)
         if update.obj is None:
@@ -176,7 +174,7 @@ class Applier:
             raise Conflict(error.status) from error
 
     def _remember(self, key: tuple[Any, ...], digest: bytes, live: Manifest) -> Manifest:
-        self._memory[key] = (digest, fingerprint(live))
+        self._memory[key] = (digest, contents(live))
         return live
 
 
@@ -206,7 +204,12 @@ def _digest(value: Any) -> bytes:
     return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def fingerprint(live: Mapping[str, Any]) -> bytes:
-    """Tells whether an object changed in anything but its status."""
-    metadata = {key: value for key, value in (live.get("metadata") or {}).items() if key not in _VOLATILE}
-    return _digest([metadata, {key: value for key, value in live.items() if key not in ("metadata", "status")}])
+def contents(live: Mapping[str, Any]) -> bytes:
+    """Tells whether an object changed in anything but metadata and status, or is another one."""
+    identity = (live.get("metadata") or {}).get("uid")
+    return _digest([identity, {key: value for key, value in live.items() if key not in ("metadata", "status")}])
+
+
+def _metadata_differs(live: Manifest, wanted: Manifest) -> bool:
+    metadata = live.get("metadata") or {}
+    return metadata_changed(metadata, merged_metadata(metadata, wanted["metadata"]))

@@ -36,6 +36,7 @@ from merope.work.agent.applier import FIELD_MANAGER, Applier, ApplyConflict
 from merope.work.agent.executor import RETRY, Executors, InvalidExecutor, NotAllowed
 from merope.work.agent.inventory import Inventory
 from merope.work.agent.observer import Observer
+from merope.work.agent.watches import READ_ONLY, Left, Tracked, Watches, left
 from merope.work.applied import (
     WORK_FINALIZER,
     applied_resource,
@@ -116,6 +117,7 @@ class WorkController:
         *,
         hub: Client,
         spoke: Client,
+        cluster_name: str,
         works: Informer[ManifestWork],
         applied_works: Informer[AppliedManifestWork],
         hub_hash: str,
@@ -126,6 +128,7 @@ class WorkController:
         observer: Observer,
         executors: Executors,
         status_sync_interval: float,
+        watch_limit: int,
         workers: int,
     ) -> None:
         self._hub = hub
@@ -146,6 +149,12 @@ class WorkController:
         self.applying.watches(works, when=concerns_applying)
         works.add_handler(self._forget_failures)
         self.looking: Controller[ObjectKey] = Controller("AvailableStatusController", self._look, workers=workers)
+        self.watches = Watches(
+            spoke,
+            drifted=lambda work, delay: self.applying.queue.add_after(ObjectKey(cluster_name, work), delay),
+            changed=lambda work: self.looking.add(ObjectKey(cluster_name, work)),
+            limit=watch_limit,
+        )
 
     def _forget_failures(self, change: Change[ManifestWork]) -> None:
         """A work that changed is tried at once, however often it has failed."""
@@ -164,16 +173,20 @@ class WorkController:
         work = self._works.get(key.name, key.namespace)
         if work is None:
             self._removals.pop(key.name, None)
+            self.watches.forget(key.name)
             return None
         if WORK_FINALIZER not in work.finalizers:
             return None
         raw = work.raw
         spec, status = raw.get("spec") or {}, raw.get("status") or {}
         if work.deleting or complete(status.get("conditions")):
+            self.watches.forget(key.name)
             self.looking.add(key)
             return None
         applied_work = await self._applied_work(work)
-        results = await self._apply_all(work, spec, status, applied_work)
+        with self.watches.applying(key.name):
+            results = await self._apply_all(work, spec, status, applied_work)
+            self._track(key.name, spec, results)
         await self._report(work, spec, results)
         self.looking.queue.add_after(key, jitter(self._status_sync_interval, _STATUS_JITTER))
         again = jitter(RESYNC, _RESYNC_JITTER)
@@ -274,6 +287,23 @@ class WorkController:
         owner = owner_reference(applied_work.name, applied_work.uid, owned=ours)
         chosen = settings(spec.get("manifestConfigs"), result.target)
         return await self._applier.apply(result.ref, result.target, result.manifest, owner, chosen)
+
+    def _track(self, name: str, spec: Mapping[str, Any], results: Sequence[Result]) -> None:
+        """Has the objects watched: what was applied for drift, what feedback is wanted of for any change."""
+        applied: dict[Tracked, Left] = {}
+        followed: list[Tracked] = []
+        for result in results:
+            if result.ref is None or result.error is not None:
+                continue
+            chosen = settings(spec.get("manifestConfigs"), result.target)
+            tracked = Tracked(result.ref, result.target.namespace, result.target.name)
+            if result.live is not None:
+                applied[tracked] = left(result.live, contents=chosen.strategy != "CreateOnly")
+            elif chosen.watched:
+                applied[tracked] = READ_ONLY
+            if chosen.watched:
+                followed.append(tracked)
+        self.watches.track(name, applied, followed)
 
     # --- reporting -------------------------------------------------------------------------------------------------
 
