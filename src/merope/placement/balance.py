@@ -54,10 +54,17 @@ class Tally:
         return np.concatenate(found) if found else NOWHERE
 
     def others(self, owner: Owner) -> Ints:
-        """How often each cluster is named by decisions that aren't this Placement's: one number an ordinal."""
+        """How often each cluster is named by decisions that aren't this Placement's: one number an ordinal.
+
+        Not to be changed, and not to be kept: it may be the tally itself.
+        """
         self._fit()
         own = self._pending[owner] if owner in self._pending else self.own(owner)
-        return self._total - np.bincount(own, minlength=len(self._total))
+        if not len(own):
+            return self._total
+        others = self._total.copy()
+        np.subtract.at(others, own, 1)
+        return others
 
     def begin(self, owner: Owner, chosen: Ints) -> None:
         """From now on a Placement counts as having chosen these, until `end`."""

@@ -1,8 +1,8 @@
 """The clusters in columns: what the scheduler computes with, kept up to date change by change.
 
-Every name gets an ordinal that it keeps; a column is an array over ordinals. What selectors say of the clusters are
-masks, kept too: a changed cluster makes its own place in the masks over what changed stale, nothing else. So a choice
-costs a few vector operations, however large the fleet.
+Every name gets an ordinal that it keeps; a column is an array over ordinals. Labels and claims are columns of codes, so
+selectors are comparisons of arrays. What CEL expressions say of the clusters is kept: a changed cluster is asked about
+again, nothing else. So a choice costs a few vector operations, however large the fleet.
 
 Not thread-safe: one event loop owns a fleet.
 """
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from merope.api.meta.times import parse_time
 from merope.lang.quantity import Quantity, QuantityError
-from merope.lang.selectors import Selector
+from merope.lang.selectors import DOES_NOT_EXIST, EXISTS, NOT_IN, Requirement, Selector
 from merope.placement.expressions import Subject, matches, subject
 from merope.placement.policy import Aspect
 
@@ -30,7 +30,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 NOWHERE: Final[Ints] = np.empty(0, dtype=np.int64)
 _MASKS: Final = 4096
+_MEMBERS: Final = 256
 _FIRST_ROOM: Final = 64
+_NEGATIVE: Final = (NOT_IN, DOES_NOT_EXIST)
 _DECIMAL: Final = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?([numkMGTPE]?)", re.ASCII)
 _EXPONENTS: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
@@ -133,15 +135,77 @@ def _seconds(text: str | None) -> float | None:
 
 
 class Mask:
-    """Which clusters a condition holds for. Ask the fleet, which brings it up to date."""
+    """Which clusters a condition holds for that has to be asked one by one. `Fleet.bits` brings it up to date."""
 
-    __slots__ = ("bits", "holds", "reads", "stale")
+    __slots__ = ("bits", "holds", "stale")
 
-    def __init__(self, holds: Callable[[Cluster], bool], reads: Aspect, room: int) -> None:
+    def __init__(self, holds: Callable[[Cluster], bool], room: int) -> None:
         self.holds = holds
-        self.reads = (reads | Aspect.LIFE).value
         self.bits: Bools = np.zeros(room, dtype=np.bool_)
         self.stale: set[int] = set()
+
+
+class Pairs:
+    """Labels, or claims, of all clusters: a column of codes for each key, so that selectors are comparisons of arrays.
+
+    Code 0 is a key's absence; the codes of its values are given out as they are met.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._codes: dict[str, npt.NDArray[np.int32]] = {}
+        self._values: dict[str, dict[str, int]] = {}
+        self._selected: OrderedDict[Hashable, tuple[int, Bools]] = OrderedDict()
+        #: Grows with every change.
+        self.version = 0
+
+    def put(self, at: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """The pairs of one cluster have changed."""
+        if before == after:
+            return
+        self.version += 1
+        for key in before.keys() - after.keys():
+            self._codes[key][at] = 0
+        for key, value in after.items():
+            codes = self._codes.get(key)
+            if codes is None:
+                codes = self._codes[key] = np.zeros(self._room, dtype=np.int32)
+                self._values[key] = {}
+            values = self._values[key]
+            codes[at] = values.setdefault(value, len(values) + 1)
+
+    def grow(self, room: int) -> None:
+        """There are more clusters than before."""
+        self._room = room
+        self.version += 1
+        self._codes = {key: _longer(codes, room, 0) for key, codes in self._codes.items()}
+
+    def selected(self, selector: Selector) -> Bools:
+        """Whom a selector matches, by ordinal. What it says where there is no cluster means nothing."""
+        key = (selector.nothing, str(selector))
+        known = self._selected.get(key)
+        if known is not None and known[0] == self.version:
+            self._selected.move_to_end(key)
+            return known[1]
+        bits: Bools = np.full(self._room, not selector.nothing, dtype=np.bool_)
+        for requirement in selector.requirements:
+            bits &= self._meeting(requirement)
+        self._selected[key] = (self.version, bits)
+        if len(self._selected) > _MASKS:
+            self._selected.popitem(last=False)
+        return bits
+
+    def _meeting(self, requirement: Requirement) -> Bools:
+        operator, codes = requirement.operator, self._codes.get(requirement.key)
+        if codes is None:
+            return np.full(self._room, operator in _NEGATIVE, dtype=np.bool_)
+        if operator in (EXISTS, DOES_NOT_EXIST):
+            there: Bools = codes != 0
+            return there if operator == EXISTS else ~there
+        values = self._values[requirement.key]
+        wanted = [values[value] for value in requirement.values if value in values]
+        meeting: Bools = codes == wanted[0] if len(wanted) == 1 else np.isin(codes, wanted)
+        return ~meeting if operator in _NEGATIVE else meeting
 
 
 class Column:
@@ -168,10 +232,15 @@ class Fleet:
         #: Allocatable amounts; NaN where unknown.
         self.cpu: Floats = np.full(self._room, np.nan)
         self.memory: Floats = np.full(self._room, np.nan)
+        self._order: Ints = NOWHERE
         self._ranks: Ints = NOWHERE
-        self._masks: OrderedDict[Hashable, Mask] = OrderedDict()
+        self._labels = Pairs(self._room)
+        self._claims = Pairs(self._room)
+        self._masks: OrderedDict[tuple[str, ...], Mask] = OrderedDict()
         self._scores: dict[str, dict[str, Scores]] = {}
         self._columns: dict[tuple[str, str], Column] = {}
+        self._members: OrderedDict[tuple[str, ...], tuple[tuple[int, ...], Ints]] = OrderedDict()
+        self._births = 0
 
     def __len__(self) -> int:
         """How many ordinals there are (not: how many clusters)."""
@@ -202,19 +271,29 @@ class Fleet:
     @property
     def ranks(self) -> Ints:
         """The place of each ordinal's name in the order of names."""
-        if len(self._ranks) != len(self.names):
-            order = sorted(range(len(self.names)), key=self.names.__getitem__)
-            ranks = np.empty(len(order), dtype=np.int64)
-            ranks[order] = np.arange(len(order))
-            self._ranks = ranks
+        self._sort()
         return self._ranks
+
+    def where(self, bits: Bools) -> Ints:
+        """The ordinals for which this is true, in the order of their names."""
+        self._sort()
+        return self._order[bits[self._order]]
 
     def by_name(self, ordinals: Ints) -> Ints:
         """The same ordinals in the order of their names."""
         return ordinals[np.argsort(self.ranks[ordinals], kind="stable")]
 
+    def _sort(self) -> None:
+        if len(self._order) != len(self.names):
+            order = sorted(range(len(self.names)), key=self.names.__getitem__)
+            self._order = np.array(order, dtype=np.int64)
+            self._ranks = np.empty(len(order), dtype=np.int64)
+            self._ranks[self._order] = np.arange(len(order))
+
     def _grow(self) -> None:
-        before, self._room = self._room, self._room * 2
+        self._room *= 2
+        self._labels.grow(self._room)
+        self._claims.grow(self._room)
         self.alive = _longer(self.alive, self._room, False)
         self.tainted = _longer(self.tainted, self._room, False)
         self.cpu = _longer(self.cpu, self._room, np.nan)
@@ -224,7 +303,6 @@ class Fleet:
         for column in self._columns.values():
             column.values = _longer(column.values, self._room, 0)
             column.until = _longer(column.until, self._room, np.inf)
-        assert len(self.names) == before + 1
 
     # --- clusters --------------------------------------------------------------------------------------------------
 
@@ -243,50 +321,71 @@ class Fleet:
         self.tainted[at] = bool(cluster.taints)
         self.cpu[at] = np.nan if cluster.cpu is None else cluster.cpu
         self.memory[at] = np.nan if cluster.memory is None else cluster.memory
-        self._outdate(at, changed)
+        self._labels.put(at, before.labels if before is not None else {}, cluster.labels)
+        self._claims.put(at, before.claims if before is not None else {}, cluster.claims)
+        if changed & Aspect.LIFE:
+            self._births += 1
+        if changed & (Aspect.WHOLE | Aspect.LIFE):
+            self._outdate(at)
         return changed
 
     def remove(self, name: str) -> None:
         """A cluster is gone. Its ordinal stays its name's."""
         at = self.ordinal(name)
+        before = self.clusters[at]
+        if before is None:
+            return
+        self._labels.put(at, before.labels, {})
+        self._claims.put(at, before.claims, {})
         self.clusters[at] = None
+        self._births += 1
         self.alive[at] = self.tainted[at] = False
         self.cpu[at] = self.memory[at] = np.nan
-        self._outdate(at, ~Aspect.NONE)
+        self._outdate(at)
 
-    def _outdate(self, at: int, changed: Aspect) -> None:
-        bits = changed.value  # plain integers: the masks may be thousands
+    def _outdate(self, at: int) -> None:
         for mask in self._masks.values():
-            if mask.reads & bits:
-                mask.stale.add(at)
+            mask.stale.add(at)
 
     # --- conditions ------------------------------------------------------------------------------------------------
 
-    def labelled(self, selector: Selector) -> Mask:
+    def labelled(self, selector: Selector) -> Bools:
         """The clusters whose labels a selector matches."""
-        key = (Aspect.LABELS, selector.nothing, str(selector))
-        return self._mask(key, lambda cluster: selector.matches(cluster.labels), Aspect.LABELS)
+        return self._labels.selected(selector)
 
-    def claiming(self, selector: Selector) -> Mask:
+    def members(self, selectors: Sequence[Selector]) -> Ints:
+        """The clusters that stay and whose labels one of the selectors matches; in the order of names."""
+        chosen = [selector for selector in selectors if not selector.nothing]
+        key = tuple(map(str, chosen))
+        version = (self._labels.version, self._births, len(self.names))
+        known = self._members.get(key)
+        if known is not None and known[0] == version:
+            self._members.move_to_end(key)
+            return known[1]
+        bits: Bools = np.zeros(self._room, dtype=np.bool_)
+        for selector in chosen:
+            bits |= self.labelled(selector)
+        found = self.where(bits & self.alive)
+        self._members[key] = (version, found)
+        if len(self._members) > _MEMBERS:
+            self._members.popitem(last=False)
+        return found
+
+    def claiming(self, selector: Selector) -> Bools:
         """The clusters whose claims a selector matches."""
-        key = (Aspect.CLAIMS, selector.nothing, str(selector))
-        return self._mask(key, lambda cluster: selector.matches(cluster.claims), Aspect.CLAIMS)
+        return self._claims.selected(selector)
 
     def satisfying(self, expressions: tuple[str, ...]) -> Mask:
         """The clusters that all these CEL expressions are true of."""
-        return self._mask(
-            (Aspect.WHOLE, expressions), lambda one: matches(expressions, self._subject(one)), Aspect.WHOLE
-        )
-
-    def _mask(self, key: Hashable, holds: Callable[[Cluster], bool], reads: Aspect) -> Mask:
-        found = self._masks.get(key)
+        found = self._masks.get(expressions)
         if found is None:
-            found = self._masks[key] = Mask(holds, reads, self._room)
+            found = Mask(lambda cluster: matches(expressions, self._subject(cluster)), self._room)
             found.stale.update(at for at, cluster in enumerate(self.clusters) if cluster is not None)
+            self._masks[expressions] = found
             if len(self._masks) > _MASKS:
                 self._masks.popitem(last=False)
         else:
-            self._masks.move_to_end(key)
+            self._masks.move_to_end(expressions)
         return found
 
     def refreshing(self, mask: Mask) -> Iterator[None]:
@@ -331,7 +430,7 @@ class Fleet:
         for (name, score), column in self._columns.items():
             if name == resource:
                 self._fill(column, at, scores, score)
-        self._outdate(at, Aspect.WHOLE)
+        self._outdate(at)
 
     def column(self, resource: str, score: str) -> Column:
         """The scores that a prioritizer refers to."""

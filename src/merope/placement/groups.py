@@ -34,9 +34,9 @@ def divide(policy: Policy, fleet: Fleet, selected: Ints) -> Grouping:
             return Grouping(groups, named)
         inside = np.ones(len(rest), dtype=np.bool_)
         if not named.labels.empty:
-            inside &= fleet.bits(fleet.labelled(named.labels))[rest]
+            inside &= fleet.labelled(named.labels)[rest]
         if not named.claims.empty:
-            inside &= fleet.bits(fleet.claiming(named.claims))[rest]
+            inside &= fleet.claiming(named.claims)[rest]
         groups += _cut(named.name, fleet, rest[inside], size)
         rest = rest[~inside]
     groups += _cut("", fleet, rest, size)

@@ -20,7 +20,6 @@ from merope.placement.policy import (
     STEADY,
     Misconfigured,
     Policy,
-    Predicate,
     Prioritizer,
     Toleration,
 )
@@ -33,8 +32,9 @@ _NAME_BITS: Final = 32
 class Inputs:
     """What a choice follows from, besides the policy.
 
-    ``available`` are the ordinals of the bound sets' clusters, ``own`` those that the Placement's decisions name now,
-    ``others`` how often other Placements' decisions name each cluster, ``now`` the time in Unix seconds.
+    ``available`` are the ordinals of the bound sets' clusters in the order of names, ``own`` those that the Placement's
+    decisions name now, ``others`` how often other Placements' decisions name each cluster, ``now`` the time in Unix
+    seconds.
     """
 
     fleet: Fleet
@@ -74,13 +74,14 @@ def masks(policy: Policy, fleet: Fleet) -> Iterator[Mask]:
     """The masks that a choice will ask for: a caller may bring them up to date beforehand, a little at a time."""
     if not isinstance(policy.predicates, Misconfigured):
         for predicate in policy.predicates:
-            yield from _masks(predicate, fleet)
+            if predicate.expressions:
+                yield fleet.satisfying(predicate.expressions)
 
 
 def schedule(policy: Policy, inputs: Inputs) -> Outcome:
     """Choose clusters."""
     fleet = inputs.fleet
-    available = fleet.by_name(inputs.available)
+    available = inputs.available
     feasible = available
     try:
         feasible = filter_predicates(policy, fleet, feasible)
@@ -138,19 +139,14 @@ def filter_predicates(policy: Policy, fleet: Fleet, candidates: Ints) -> Ints:
     matched: Bools = np.zeros(len(candidates), dtype=np.bool_)
     for predicate in policy.predicates:
         matching: Bools = np.ones(len(candidates), dtype=np.bool_)
-        for mask in _masks(predicate, fleet):
-            matching &= fleet.bits(mask)[candidates]
+        if not predicate.labels.empty:
+            matching &= fleet.labelled(predicate.labels)[candidates]
+        if not predicate.claims.empty:
+            matching &= fleet.claiming(predicate.claims)[candidates]
+        if predicate.expressions:
+            matching &= fleet.bits(fleet.satisfying(predicate.expressions))[candidates]
         matched |= matching
     return candidates[matched]
-
-
-def _masks(predicate: Predicate, fleet: Fleet) -> Iterator[Mask]:
-    if not predicate.labels.empty:
-        yield fleet.labelled(predicate.labels)
-    if not predicate.claims.empty:
-        yield fleet.claiming(predicate.claims)
-    if predicate.expressions:
-        yield fleet.satisfying(predicate.expressions)
 
 
 def filter_taints(policy: Policy, inputs: Inputs, candidates: Ints) -> Ints:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from merope.lang.selectors import NOTHING, Selector, SelectorError
 from merope.placement.fleet import NOWHERE, Fleet, Ints
 from merope.placement.policy import Policy
@@ -26,7 +24,8 @@ class BrokenSet(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """The sets that are bound, those of them that a Placement may use, and the clusters in these (ordinals)."""
+    """The sets that are bound, those of them that a Placement may use, and the clusters in these:
+    ordinals, in the order of names."""
 
     bindings: tuple[str, ...] = ()
     eligible: tuple[str, ...] = ()
@@ -57,11 +56,10 @@ def available(
     valid = sorted(name for name in bindings if name in sets)
     wanted = set(policy.cluster_sets)
     eligible = [name for name in valid if not wanted or name in wanted]
-    members = np.zeros(fleet.room, dtype=np.bool_)
+    selectors: list[Selector] = []
     for name in eligible:
         selector = sets[name]
         if isinstance(selector, BrokenSet):
             raise selector
-        if not selector.nothing:
-            members |= fleet.bits(fleet.labelled(selector))
-    return Available(tuple(valid), tuple(eligible), np.flatnonzero(members & fleet.alive))
+        selectors.append(selector)
+    return Available(tuple(valid), tuple(eligible), fleet.members(selectors))
