@@ -172,3 +172,75 @@ def test_a_body_that_is_no_delete_options_is_refused():
     assert bodies.decode_delete_options(b'{"propagationPolicy":"Orphan"}', "") == {"propagationPolicy": "Orphan"}
     with pytest.raises(ApiError, match='no kind "ConfigMap" is registered for version "v1"'):
         bodies.decode_delete_options(b'{"kind":"ConfigMap","apiVersion":"v1"}', "application/json")
+
+
+YAML = "application/yaml"
+LIMIT = bodies.DEPTH_LIMIT
+
+
+def nested(depth, value=""):
+    return "[" * depth + value + "]" * depth
+
+
+@pytest.mark.parametrize("depth", [LIMIT + 1, 900, 1_020, 100_000])
+@pytest.mark.parametrize("header", ["application/json", YAML])
+def test_what_is_nested_too_deep_to_be_shown_is_refused(header, depth):
+    code, text = message(f'{{"data":{nested(min(depth, 3_000))}}}'.encode(), header=header)
+
+    assert code == 400
+    assert "depth" in text
+
+
+def test_what_is_nested_as_deep_as_allowed_is_taken():
+    decode(f'{{"data":{nested(LIMIT - 1)}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!float abc",
+        "!!int abc",
+        "!!timestamp 2001-01-01",
+        "!!binary AAAA",
+        "!!set {a}",
+        "!!omap [a: b]",
+        "!!pairs [a: b]",
+        "!!python/object/apply:os.system [id]",
+        "1e400",
+        "9" * 5_000,
+        "0x" + "f" * 5_000,
+        "&a [*a]",
+    ],
+)
+def test_yaml_that_is_nothing_in_json_is_refused(value):
+    assert message(f"data: {{a: {value}}}\n".encode(), header=YAML)[0] == 400
+
+
+def test_large_integers_in_yaml_become_floats_as_in_json():
+    assert decode(b"data: {a: 123456789012345678901234567890}", YAML).obj["data"] == {"a": 1.2345678901234568e29}
+
+
+def test_aliases_cannot_make_a_small_text_large():
+    lines = ["l0: &l0 [" + ",".join(["x" * 100] * 100) + "]"]
+    lines += [f"l{n}: &l{n} [*l{n - 1}, *l{n - 1}]" for n in range(1, 11)]
+
+    assert "aliasing" in message("\n".join(lines).encode(), header=YAML)[1]
+
+
+def test_merge_keys_cannot_make_a_small_text_large():
+    lines = ["l0: &l0 {" + ",".join(f"k{n}: v" for n in range(1_000)) + "}"]
+    lines += [f"l{n}: &l{n} {{<<: [*l{n - 1}, *l{n - 1}]}}" for n in range(1, 11)]
+
+    found = decode("\n".join(lines).encode(), YAML)
+
+    assert len(found.obj["l10"]) == 1_000
+    assert found.duplicates == []
+
+
+def test_own_keys_count_before_merged_ones_and_earlier_merged_ones_before_later():
+    text = b"a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*a, *b], y: 3}\n"
+
+    found = decode(text, YAML)
+
+    assert found.obj["c"] == {"x": 1, "y": 3, "z": 2}
+    assert found.duplicates == []

@@ -467,3 +467,18 @@ async def test_pretty_answers_are_for_people(api):
     answer = await api.call("GET", "/api/v1/namespaces/default?pretty=true")
 
     assert '\n  "kind": "Namespace",\n' in answer.text
+
+
+async def test_patches_cannot_nest_an_object_deeper_than_it_can_be_shown(api):
+    path, _ = await config_map(api)
+    deep = value = {}
+    for _ in range(150):
+        value["x"] = value = {}
+    entry = {"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": deep}
+    first = [{"op": "add", "path": "/metadata/managedFields", "value": [entry]}]
+    more = [{"op": "add", "path": "/metadata/managedFields/0/fieldsV1" + "/x" * 150 + "/y", "value": deep}]
+
+    answer = await api.patch(path, [*first, *more], "json")
+
+    assert answer.code == 400
+    assert "depth" in answer.body["message"]

@@ -53,9 +53,6 @@ def decode(
         body = _yaml(data, expected)
     else:
         raise unknown_format()
-    problem = unencodable(body.obj)
-    if problem:
-        raise _unrecognized(expected, f"couldn't get version/kind; json parse error: {problem}", data)
     check_type(body.obj, expected, builtin=builtin, catalogue=catalogue, data=data)
     return body
 
@@ -79,6 +76,9 @@ def parse_json(data: bytes) -> Any:
         if not data.strip() or "unexpected end" in str(error) or "EOF" in str(error):
             raise ValueError("unexpected end of JSON input") from None
         raise ValueError(str(error)) from None
+    # Most bodies have fewer brackets than may be nested.
+    if data.count(b"{") + data.count(b"[") > DEPTH_LIMIT and (problem := unencodable(value)):
+        raise ValueError(problem)
     return normalize_numbers(value) if _FLOAT.search(data) else value
 
 
@@ -154,6 +154,8 @@ def _protobuf(data: bytes, expected: GroupVersionKind, catalogue: Catalogue) -> 
         problem = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
         raise _unrecognized(expected, problem, data)
     api_version, kind, obj = protobuf.decode(data, None, catalogue)
+    if problem := unencodable(obj):
+        raise _unrecognized(expected, problem, data)
     return {"apiVersion": api_version, "kind": kind, **obj}
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Final
 
 import yaml
 
+from merope.controlplane.errors import REQUEST_LIMIT
+from merope.controlplane.http.bodies import unencodable
+
 #: Aliases of aliases can blow a small text up to a huge object; people use a handful.
 _ALIAS_LIMIT: Final = 20
+_MERGE: Final = "tag:yaml.org,2002:merge"
+#: Characters of a bad value that complaints show.
+_SHOWN: Final = 40
 
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -24,16 +31,51 @@ class _Loader(_LoaderBase):  # type: ignore[misc]
         super().__init__(text)
         self.duplicates: list[str] = []
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Take over what merge keys bring, once: mappings that merge each other twice would double at each level."""
+        stated = node.value
+        super().flatten_mapping(node)
+        if node.value is stated:
+            return
+        own = [pair for pair in stated if pair[0].tag != _MERGE]
+        explicit = {pair[0].value for pair in own if isinstance(pair[0], yaml.ScalarNode)}
+        merged: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value[: len(node.value) - len(own)]:
+            name = key.value if isinstance(key, yaml.ScalarNode) else id(key)
+            if name not in explicit:
+                merged[name] = (key, value)
+        node.value = [*merged.values(), *own]
+
 
 def _check_aliases(text: str) -> None:
-    """Refuse documents whose aliases could multiply; only those that may have any are looked at twice."""
-    if "&" not in text or text.count("*") <= _ALIAS_LIMIT:
+    """Refuse documents whose many aliases could multiply; only those that may have any are looked at twice."""
+    if text.count("*") <= _ALIAS_LIMIT:
         return
     aliases = 0
     for event in yaml.parse(text, Loader=_LoaderBase):
         aliases += isinstance(event, yaml.AliasEvent)
         if aliases > _ALIAS_LIMIT:
             raise YamlError("yaml: document contains excessive aliasing")
+
+
+def _check_size(value: Any) -> None:
+    """Refuse a value that aliases make much larger than any body may be; each part is looked at once."""
+    sizes: dict[int, int] = {}
+
+    def size(part: Any) -> int:
+        if isinstance(part, str):
+            return len(part)
+        if not isinstance(part, dict | list):
+            return 1
+        known = sizes.get(id(part))
+        if known is None:
+            children = part.values() if isinstance(part, dict) else part
+            known = 2 + sum(map(size, children)) + (sum(map(len, part)) if isinstance(part, dict) else 0)
+            sizes[id(part)] = known
+        return known
+
+    if size(value) > REQUEST_LIMIT:
+        raise YamlError("yaml: document contains excessive aliasing")
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -64,6 +106,11 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":int", ":float"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+#: JSON knows no other types; tags of others are refused by name.
+_Loader.yaml_constructors = {
+    f"tag:yaml.org,2002:{kind}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
+    for kind in ("null", "bool", "str", "seq")
+} | {None: yaml.SafeLoader.yaml_constructors[None]}
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _INT: Final = re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
 _FLOAT: Final = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
@@ -71,17 +118,27 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
-def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> float:
     text = loader.construct_scalar(node).replace("_", "")
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
-    if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
-        return sign * int(digits, 8)
-    return sign * int(digits, 0)
+    octal = len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
+    try:
+        value = sign * int(digits, 8 if octal else 0)
+        return value if -(2**63) <= value < 2**64 else float(value)
+    except (ValueError, OverflowError):
+        raise YamlError(f"yaml: cannot decode !!int `{text[:_SHOWN]}` as a number") from None
 
 
 def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
-    return float(loader.construct_scalar(node))
+    text = loader.construct_scalar(node)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise YamlError(f"yaml: `{text[:_SHOWN]}` is no number that JSON can hold")
+    return value
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
@@ -98,7 +155,12 @@ def load(text: bytes) -> tuple[Any, list[str]]:
         _check_aliases(decoded)
         loader = _Loader(decoded)
         try:
-            return loader.get_single_data(), loader.duplicates
+            value = loader.get_single_data()
+            if "*" in decoded:
+                _check_size(value)
+            if problem := unencodable(value):
+                raise YamlError(f"yaml: {problem}")
+            return value, loader.duplicates
         finally:
             loader.dispose()
     except yaml.YAMLError as error:

@@ -119,6 +119,9 @@ def apply(patch: Patch, live: Object, node: Node) -> Object:
             # Which operation failed, and why, stays untold: clients show causes in place of the message.
             text = "the server rejected our request due to an error in our request"
             raise ApiError(422, "Invalid", text, {}) from None
+        # Operations can add what is deep to what is deep.
+        if problem := bodies.unencodable(result):
+            raise bad_request(problem)
     elif patch.media == MERGE_PATCH:
         result = mergepatch.apply(live, patch.value)
     else:
