@@ -94,6 +94,8 @@ def test_the_body_of_a_delete_counts_before_its_query():
         ({"propagationPolicy": "Orphan", "orphanDependents": True}, "cannot be both set"),
         ({"propagationPolicy": "Perhaps"}, 'supported values: "Foreground", "Background", "Orphan", "nil"'),
         ({"dryRun": ["Some"]}, 'dryRun: Unsupported value: ["Some"]'),
+        ({"dryRun": [["All"]]}, "dryRun: Unsupported value"),
+        ({"gracePeriodSeconds": 2**62}, "gracePeriodSeconds: Invalid value: 4611686018427387904: must be at most"),
     ],
 )
 def test_wrong_delete_options_are_invalid(body, part):
@@ -114,6 +116,9 @@ def test_wrong_delete_options_are_invalid(body, part):
         ({"continue": "x", "resourceVersion": "5"}, 400, "not allowed when using continue"),
         ({"resourceVersion": "abc"}, 400, "invalid resource version"),
         ({"resourceVersion": "-1"}, 400, "invalid resource version"),
+        ({"resourceVersion": str(2**64)}, 400, "value out of range"),
+        ({"resourceVersion": "9" * 5_000}, 400, "value out of range"),
+        ({"limit": "9" * 5_000}, 400, "limit must be an integer"),
     ],
 )
 def test_wrong_list_options_are_refused(query, code, part):

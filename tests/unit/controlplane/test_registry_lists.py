@@ -89,6 +89,23 @@ async def test_what_is_no_token_is_a_bad_request(api, token):
     assert answer.body["message"].startswith("invalid continue token: continue key is not valid: ")
 
 
+@pytest.mark.parametrize("version", ["true", "-5", "1.5", "1e30", '"7"'])
+async def test_a_forged_token_of_no_version_is_a_bad_request(api, version):
+    token = base64.urlsafe_b64encode(f'{{"v":"meta.k8s.io/v1","rv":{version},"start":"a"}}'.encode()).decode()
+
+    answer = await api.call("GET", f"/api/v1/secrets?continue={token}")
+
+    assert answer.code == 400
+
+
+async def test_a_forged_token_of_the_future_shows_no_version_that_is_not_there(api):
+    token = base64.urlsafe_b64encode(b'{"v":"meta.k8s.io/v1","rv":99999999999,"start":"a"}').decode()
+
+    answer = await api.call("GET", f"/api/v1/secrets?limit=1&continue={token}")
+
+    assert (answer.code, answer.body["reason"]) == (504, "Timeout")
+
+
 async def test_an_exact_list_shows_the_past(api):
     path = await config_maps(api, "a")
     version = api.server.store.rv

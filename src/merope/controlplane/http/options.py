@@ -21,7 +21,12 @@ from merope.controlplane.resource import Options
 
 _GROUP: Final = "meta.k8s.io"
 _MANAGER_LIMIT: Final = 128
+#: Digits that a version may have, and characters of a bad one that are shown.
+_VERSION_DIGITS: Final = 4_000
+_SHOWN_DIGITS: Final = 256
 _VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
+#: Seconds; more than a lifetime, and few enough to be added to any date.
+_LONGEST_GRACE: Final = 2**32
 _POLICIES: Final = ("Foreground", "Background", "Orphan")
 
 
@@ -35,6 +40,20 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     dry_run: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        """The members of a DeleteOptions object that were given, but for ``dryRun``."""
+        out: dict[str, Any] = {}
+        if self.grace_period is not None:
+            out["gracePeriodSeconds"] = self.grace_period
+        preconditions = {"uid": self.uid, "resourceVersion": self.resource_version}
+        if stated := {key: value for key, value in preconditions.items() if value is not None}:
+            out["preconditions"] = stated
+        if self.orphan_dependents is not None:
+            out["orphanDependents"] = self.orphan_dependents
+        if self.propagation:
+            out["propagationPolicy"] = self.propagation
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +129,7 @@ def delete_options(query: Mapping[str, str], body: Mapping[str, Any] | None) -> 
     if body is not None:
         dry_runs = body.get("dryRun") or []
         dry_run = bool(dry_runs)
-        if dry_runs and (not isinstance(dry_runs, list) or set(dry_runs) != {"All"}):
+        if dry_runs and (not isinstance(dry_runs, list) or any(value != "All" for value in dry_runs)):
             complaints.append(not_supported("dryRun", dry_runs, ("All",)))
         grace = body.get("gracePeriodSeconds")
         orphan = body.get("orphanDependents")
@@ -126,6 +145,8 @@ def delete_options(query: Mapping[str, str], body: Mapping[str, Any] | None) -> 
         preconditions = {}
     if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
         raise bad_request("gracePeriodSeconds must be an integer")
+    if grace is not None and grace > _LONGEST_GRACE:
+        complaints.append(invalid_value("gracePeriodSeconds", grace, f"must be at most {_LONGEST_GRACE}"))
     if policy is not None and orphan is not None:
         complaints.append(
             invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
@@ -228,16 +249,22 @@ def _watch_complaints(match: str, initial: bool | None) -> list[FieldError]:
 def parse_version(text: str) -> int:
     """A resource version as a number; a text that is none is the client's error."""
     if not text.isascii() or not text.isdigit():
-        raise ApiError(
-            500, "", f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
-    return int(text)
+        problem = "invalid syntax"
+    elif len(text) > _VERSION_DIGITS or int(text) >= 2**64:
+        problem = "value out of range"
+    else:
+        return int(text)
+    shown = text[:_SHOWN_DIGITS]
+    raise ApiError(
+        500, "", f'resourceVersion: Invalid value: "{shown}": strconv.ParseUint: parsing "{shown}": {problem}'
+    )
 
 
 def _int(text: str, name: str) -> int:
     try:
-        return int(text)
+        return max(-(2**63), min(int(text), 2**63 - 1))
     except ValueError:
+        text = text[:_SHOWN_DIGITS]
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax: {name} must be an integer') from None
 
 

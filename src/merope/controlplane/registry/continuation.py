@@ -47,7 +47,7 @@ def decode(token: str, *, namespace: str, namespaced_start: bool) -> Continuatio
         given = value.get("v", "") if isinstance(value, dict) else ""
         raise _invalid(f"server does not recognize this encoded version {given}")
     version, start = value.get("rv", 0), value.get("start", "")
-    if not isinstance(version, int) or version == 0:
+    if not isinstance(version, int) or isinstance(version, bool) or version < LATEST or version == 0:
         raise _invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start or start.startswith("/") or ".." in start.split("/"):
         raise _invalid("encoded start key empty (version meta.k8s.io/v1)")

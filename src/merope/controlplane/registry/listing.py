@@ -53,6 +53,8 @@ async def list_objects(
         if token.version == continuation.LATEST:
             entries, version = store.list(resource.storage, namespace), store.rv
         else:
+            if token.version > store.rv:
+                raise too_large_resource_version(token.version, store.rv)
             try:
                 entries, version = store.list_at(resource.storage, namespace, token.version), token.version
             except Expired:
