@@ -64,6 +64,16 @@ def thing(crd: Manifest, name: str, version: str = "v1", **fields: Any) -> Manif
     }
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH"])
+def test_only_lists_look_into_all_namespaces(cluster: Cluster, method: str) -> None:
+    path = establish(cluster, definition(f"wide{method.lower()}s"))
+
+    answer = cluster.api.request(method, path.replace("/namespaces/default", ""), {"metadata": {"name": "a"}})
+
+    assert answer.status == 404
+    assert "404 page not found" in str(answer.body)
+
+
 def groups(cluster: Cluster) -> set[str]:
     return {group["name"] for group in cluster.api.get("/apis")["groups"]}
 

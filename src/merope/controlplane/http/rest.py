@@ -88,6 +88,9 @@ class RestHandler:
     def _scope_fits(info: RequestInfo, resource: Resource) -> bool:
         if not resource.namespaced:
             return not info.namespaced_path
+        if not resource.builtin and not info.namespaced_path:
+            # Only these look into all namespaces; to others, such a path of a custom resource does not exist.
+            return info.verb in ("list", "watch")
         return info.namespaced_path or not info.path_name
 
     @staticmethod
@@ -108,8 +111,6 @@ class RestHandler:
             if verb == "patch" and not info.path_name:
                 raise verb_not_supported(resource.group, resource.plural, verb)
             if verb not in resource.verbs and verb not in _WRITES:
-                raise verb_not_supported(resource.group, resource.plural, verb)
-            if verb == "create" and resource.namespaced and not info.namespace:
                 raise verb_not_supported(resource.group, resource.plural, verb)
             return verb
         fits = (verb in _COLLECTION_VERBS) is not bool(info.path_name)
