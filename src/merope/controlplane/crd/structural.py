@@ -17,11 +17,12 @@ from typing import Any, Final
 import orjson
 
 from merope.controlplane.crd.validation import validate as validate
+from merope.controlplane.errors import REQUEST_LIMIT, request_too_large
 from merope.lang.schema import Node
 
 #: Takes a value and the mode; gives the paths (relative, with their leading ``.`` or ``[``) that are unknown, or None.
 _Cleaner = Callable[[Any, int], "list[str] | None"]
-_Defaulter = Callable[[Any], None]
+_Defaulter = Callable[[Any, "_Room"], None]
 
 _REPORT: Final = 0
 _DROP_UNKNOWN: Final = 1
@@ -58,10 +59,11 @@ def default(node: Node, obj: Any) -> None:
 
     A null of a field that is not nullable counts as missing. Below a missing parent without a default nothing is
     created. Defaults inside referenced definitions (ObjectMeta) are documentation of zero values and never applied.
+    Raises ApiError 413 where the defaults of many items would make an object larger than any that can be sent.
     """
     walk = _defaulter(node)
     if walk is not None:
-        walk(obj)
+        walk(obj, _Room(REQUEST_LIMIT))
 
 
 def _paths(found: list[str] | None) -> list[str]:
@@ -199,18 +201,32 @@ def _defaulter(node: Node) -> _Defaulter | None:
     return found
 
 
-def _maker(value: Any) -> Callable[[], Any]:
-    """Gives a fresh copy of a default at each call."""
-    if isinstance(value, dict | list):
-        if not value:
-            return value.__class__
-        encoded = orjson.dumps(value)
-        return lambda: orjson.loads(encoded)
-    return lambda: value
+class _Room:
+    """How many bytes of defaults an object may still get."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def _maker(value: Any) -> Callable[[_Room], Any]:
+    """Gives a fresh copy of a default at each call, as long as there is room for it."""
+    encoded = orjson.dumps(value)
+    size = len(encoded)
+    plain = not isinstance(value, dict | list)
+
+    def make(room: _Room) -> Any:
+        room.left -= size
+        if room.left < 0:
+            raise request_too_large()
+        return value if plain else orjson.loads(encoded)
+
+    return make
 
 
 def _compile_defaulter(node: Node) -> _Defaulter | None:
-    makers: list[tuple[str, Callable[[], Any], bool]] = []
+    makers: list[tuple[str, Callable[[_Room], Any], bool]] = []
     inside: dict[str, _Defaulter] = {}
     for name, child in node.properties.items():
         if child.has_default:
@@ -225,19 +241,19 @@ def _compile_defaulter(node: Node) -> _Defaulter | None:
 
     names = tuple(inside.items())
 
-    def default_value(value: Any) -> None:
+    def default_value(value: Any, room: _Room) -> None:
         if value.__class__ is dict:
             for name, make, nullable in makers:
                 if name not in value or (value[name] is None and not nullable):
-                    value[name] = make()
+                    value[name] = make(room)
             for name, walk in names:
                 inner = value.get(name)
                 if inner is not None:
-                    walk(inner)
+                    walk(inner, room)
             if of_map is not None:
-                of_map(value)
+                of_map(value, room)
         elif of_items is not None:
-            of_items(value)
+            of_items(value, room)
 
     return default_value
 
@@ -251,16 +267,16 @@ def _value_defaulter(child: Node | None, declared: frozenset[str]) -> _Defaulter
     if walk is None and make is None:
         return None
 
-    def default_map(value: dict[str, Any]) -> None:
+    def default_map(value: dict[str, Any], room: _Room) -> None:
         for key, inner in value.items():
             if key in declared:
                 continue
             if inner is None:
                 if make is None:
                     continue
-                inner = value[key] = make()
+                inner = value[key] = make(room)
             if walk is not None:
-                walk(inner)
+                walk(inner, room)
 
     return default_map
 
@@ -273,15 +289,15 @@ def _list_defaulter(child: Node | None) -> _Defaulter | None:
     if walk is None and make is None:
         return None
 
-    def default_list(value: Any) -> None:
+    def default_list(value: Any, room: _Room) -> None:
         if value.__class__ is not list:
             return
         for index, inner in enumerate(value):
             if inner is None:
                 if make is None:
                     continue
-                inner = value[index] = make()
+                inner = value[index] = make(room)
             if walk is not None:
-                walk(inner)
+                walk(inner, room)
 
     return default_list

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merope.controlplane.crd import structural
+from merope.controlplane.errors import ApiError
 from merope.lang.schema import build
 
 STRING = {"type": "string"}
@@ -152,6 +153,16 @@ def test_missing_fields_get_their_defaults(obj: Any, expected: Any) -> None:
         assert obj["list"] == {}
     else:
         assert obj == expected
+
+
+def test_defaults_of_many_items_cannot_make_an_object_of_any_size() -> None:
+    node = build(spec(list={"type": "array", "items": spec(a=STRING | {"default": "x" * 100_000})}))
+
+    structural.default(node, {"list": [{}] * 20})
+    with pytest.raises(ApiError) as caught:
+        structural.default(node, {"list": [{} for _ in range(100)]})
+
+    assert caught.value.code == 413
 
 
 def test_defaults_are_not_shared_between_objects() -> None:
