@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -331,3 +332,121 @@ async def test_a_placement_that_something_else_schedules_is_left_alone(fleet: Fl
 
 def _labelled(**labels: str) -> dict[str, Any]:
     return {"requiredClusterSelector": {"labelSelector": {"matchLabels": labels}}}
+
+
+async def test_time_alone_ends_what_is_tolerated_for_a_while(fleet: Fleet, namespace: str) -> None:
+    await fleet.cluster("timer-1", fleet="timer")
+    await fleet.bound_set("timer", namespace)
+    added = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await fleet.taint("timer-1", {"key": "away", "effect": "NoSelect", "timeAdded": added})
+    await fleet.place(namespace, "patient", tolerations=[{"key": "away", "operator": "Exists", "tolerationSeconds": 4}])
+    await fleet.decided(namespace, "patient", "timer-1")
+    await fleet.decided(namespace, "patient")
+
+
+async def test_scores_stop_counting_when_their_time_is_over(fleet: Fleet, namespace: str) -> None:
+    for name in ("expiry-1", "expiry-2"):
+        await fleet.cluster(name, fleet="expiry")
+        await fleet.client.create(CORE["Namespace"], {"metadata": {"name": name}})
+    until = (datetime.now(UTC) + timedelta(seconds=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    await fleet.scores("expiry-1", "load", free=1)
+    await fleet.scores("expiry-2", "load", until, free=50)
+    await fleet.bound_set("expiry", namespace)
+    coordinate = {"type": "AddOn", "addOn": {"resourceName": "load", "scoreName": "free"}}
+    policy = {"mode": "Exact", "configurations": [{"scoreCoordinate": coordinate, "weight": 1}]}
+    await fleet.place(namespace, "best", numberOfClusters=1, prioritizerPolicy=policy)
+    await fleet.decided(namespace, "best", "expiry-2")
+    await fleet.decided(namespace, "best", "expiry-1")
+
+    async def warned() -> bool:
+        events = await fleet.client.list(CORE["Event"], namespace)
+        note = f"Decision best-decision-1 is updated with placement best in namespace {namespace}"
+        warning = f"{note}: AddOnPlacementScores expiry-2/load expired in plugin AddOn/load/free"
+        return any(event["type"] == "Warning" and event["note"] == warning for event in events)
+
+    await eventually(warned, "a warning tells of the expired score")
+
+
+async def test_heartbeats_of_clusters_write_nothing(fleet: Fleet, namespace: str) -> None:
+    for name in ("quiet-1", "quiet-2"):
+        await fleet.cluster(name, fleet="quiet")
+    await fleet.bound_set("quiet", namespace)
+    await fleet.place(namespace, "still", predicates=[_labelled(fleet="quiet")])
+    await fleet.decided(namespace, "still", "quiet-1", "quiet-2")
+    await fleet.condition(namespace, "still", "PlacementSatisfied", "True", "AllDecisionsScheduled")
+
+    async def versions() -> list[str]:
+        decisions = await fleet.client.list(resources.ref_of(PlacementDecision), namespace)
+        objects = [await fleet.raw(namespace, "still"), *decisions]
+        return [one["metadata"]["resourceVersion"] for one in objects]
+
+    before = await versions()
+    for beat in range(5):
+        conditions = [
+            {
+                "type": "ManagedClusterConditionAvailable",
+                "status": "True",
+                "reason": f"Beat{beat}",
+                "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+        for name in ("quiet-1", "quiet-2"):
+            await fleet.client.patch(ManagedCluster, name, {"status": {"conditions": conditions}}, subresource="status")
+    # What is scheduled after the heartbeats shows that they have been seen.
+    await fleet.place(namespace, "later", predicates=[_labelled(fleet="quiet")])
+    await fleet.decided(namespace, "later", "quiet-1", "quiet-2")
+    assert (await versions())[0] == before[0]
+    assert set(before) <= set(await versions())
+
+
+async def test_a_placement_that_wants_change_for_its_own_sake_comes_to_rest(fleet: Fleet, namespace: str) -> None:
+    for name in ("rest-1", "rest-2"):
+        await fleet.cluster(name, fleet="rest")
+    await fleet.bound_set("rest", namespace)
+    coordinate = {"type": "BuiltIn", "builtIn": "Steady"}
+    policy = {"mode": "Exact", "configurations": [{"scoreCoordinate": coordinate, "weight": -1}]}
+    await fleet.place(namespace, "restless", numberOfClusters=1, prioritizerPolicy=policy)
+    await fleet.condition(namespace, "restless", "PlacementSatisfied", "True", "AllDecisionsScheduled")
+    before = await fleet.client.get(resources.ref_of(PlacementDecision), "restless-decision-1", namespace)
+    await fleet.place(namespace, "after")
+    await fleet.decided(namespace, "after", "rest-1", "rest-2")
+    after = await fleet.client.get(resources.ref_of(PlacementDecision), "restless-decision-1", namespace)
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+
+async def test_decisions_that_somebody_tampers_with_are_repaired(fleet: Fleet, namespace: str) -> None:
+    await fleet.cluster("tamper-1", fleet="tamper")
+    await fleet.bound_set("tamper", namespace)
+    await fleet.place(namespace, "tampered")
+    await fleet.decided(namespace, "tampered", "tamper-1")
+    await fleet.condition(namespace, "tampered", "PlacementSatisfied", "True", "AllDecisionsScheduled")
+
+    other = {"status": {"decisions": [{"clusterName": "other", "reason": ""}]}}
+    await fleet.client.patch(PlacementDecision, "tampered-decision-1", other, namespace=namespace, subresource="status")
+    await fleet.decided(namespace, "tampered", "tamper-1")
+    await fleet.client.delete(PlacementDecision, "tampered-decision-1", namespace)
+    await fleet.decided(namespace, "tampered", "tamper-1")
+    labels = {"metadata": {"labels": {INDEX_LABEL: "7", "extra": "yes"}}}
+    await fleet.client.patch(PlacementDecision, "tampered-decision-1", labels, namespace=namespace)
+
+    async def repaired() -> bool:
+        found = await fleet.client.get(resources.ref_of(PlacementDecision), "tampered-decision-1", namespace)
+        return bool(found["metadata"]["labels"] == {PLACEMENT_LABEL: "tampered", INDEX_LABEL: "0", GROUP_LABEL: ""})
+
+    await eventually(repaired, "the labels are as they were")
+
+
+async def test_a_broken_set_holds_everything_as_it_is_until_it_is_repaired(fleet: Fleet, namespace: str) -> None:
+    await fleet.cluster("broken-1", fleet="broken")
+    await fleet.bound_set("broken", namespace)
+    await fleet.place(namespace, "held")
+    await fleet.decided(namespace, "held", "broken-1")
+    broken = {"matchExpressions": [{"key": "fleet", "operator": "Like"}], "matchLabels": None}
+    selector = {"spec": {"clusterSelector": {"labelSelector": broken}}}
+    await fleet.client.patch(ManagedClusterSet, "broken", selector)
+    await fleet.cluster("broken-2", fleet="broken")
+    repaired = {"matchLabels": {"fleet": "broken"}, "matchExpressions": None}
+    assert await fleet.decisions(namespace, "held") == {"held-decision-1": ["broken-1"]}
+    await fleet.client.patch(ManagedClusterSet, "broken", {"spec": {"clusterSelector": {"labelSelector": repaired}}})
+    await fleet.decided(namespace, "held", "broken-1", "broken-2")

@@ -16,7 +16,7 @@ from merope.api.cluster.v1 import ManagedCluster
 from merope.api.cluster.v1alpha1 import AddOnPlacementScore
 from merope.api.cluster.v1beta1 import Placement, PlacementDecision
 from merope.api.cluster.v1beta2 import ManagedClusterSet, ManagedClusterSetBinding
-from merope.kube import Change, Informer, Manager, ObjectKey, Snapshot
+from merope.kube import Change, Informer, Manager, ObjectKey, Snapshot, metadata_or_generation_changed
 from merope.lang.selectors import Selector
 from merope.placement.balance import Owner, Tally
 from merope.placement.fleet import Fleet, Scores, read_cluster, read_scores
@@ -123,6 +123,8 @@ class Observed:
         if change.new is None:
             self._policies.pop(change.key, None)
             self._whole_readers.discard(change.key)
+        elif not metadata_or_generation_changed(change) and self.tally.pending(change.key):
+            return  # the status that we are just writing
         self._wake(change.key)
 
     def _decision_changed(self, change: Change[Decided]) -> None:
