@@ -415,3 +415,20 @@ async def test_watched_feedback_needs_no_interval(fleet: Fleet) -> None:
             return bool(entry["statusFeedback"].get("values"))
 
         await eventually(told, "feedback at once", timeout=3)
+
+
+async def test_a_work_whose_record_is_deleted_is_applied_anew(agent: Fleet) -> None:
+    await agent.create_work("anew", config_map("anew", a="1"))
+    await agent.condition("anew", "Available")
+    before = await agent.cluster.get(APPLIED_WORKS, agent.applied_name("anew"))
+
+    await agent.cluster.delete(APPLIED_WORKS, agent.applied_name("anew"))
+
+    async def again() -> bool:
+        applied_work = await agent.find(APPLIED_WORKS, agent.applied_name("anew"))
+        live = await agent.find(CM, "anew", "default")
+        if applied_work is None or live is None or applied_work["metadata"]["uid"] == before["metadata"]["uid"]:
+            return False
+        return [owner["uid"] for owner in live["metadata"]["ownerReferences"]] == [applied_work["metadata"]["uid"]]
+
+    await eventually(again, "a new record and object", timeout=10)

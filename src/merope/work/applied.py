@@ -33,6 +33,12 @@ def applied_work_name(hub: str, work: str) -> str:
     return f"{hub}-{work}"
 
 
+def work_name(hub: str, applied_work: str) -> str:
+    """The name of the work whose AppliedManifestWork this is; empty where it is none of this hub's."""
+    prefix = applied_work_name(hub, "")
+    return applied_work.removeprefix(prefix) if applied_work.startswith(prefix) else ""
+
+
 def new_applied_work(name: str, spec: Mapping[str, Any], labels: Mapping[str, str]) -> Manifest:
     """The AppliedManifestWork to be created. The work's labels are copied this once."""
     metadata: dict[str, Any] = {"name": name, "finalizers": [APPLIED_WORK_FINALIZER]}

@@ -73,7 +73,6 @@ def setup(
     applier = Applier(spoke)
     inventory = Inventory(spoke, applier)
     work = WorkController(
-        hub=hub,
         spoke=spoke,
         cluster_name=cluster_name,
         works=works,

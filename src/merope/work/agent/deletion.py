@@ -23,7 +23,7 @@ from merope.kube import (
 )
 from merope.work.agent.inventory import Inventory
 from merope.work.agent.works import WorkFailed, text_of
-from merope.work.applied import APPLIED_WORK_FINALIZER, WORK_FINALIZER, applied_work_name, sorted_resources
+from merope.work.applied import APPLIED_WORK_FINALIZER, WORK_FINALIZER, applied_work_name, sorted_resources, work_name
 from merope.work.conditions import set_deleting
 from merope.work.go_errors import aggregate
 
@@ -102,10 +102,8 @@ class WorkFinalizer:
         self.controller.watches(applied_works, self._work_keys, when=_going_or_gone)
 
     def _work_keys(self, applied_work: Snapshot[AppliedManifestWork]) -> list[ObjectKey]:
-        prefix = applied_work_name(self._hub_hash, "")
-        if not applied_work.name.startswith(prefix):
-            return []
-        return [ObjectKey(self._cluster_name, applied_work.name.removeprefix(prefix))]
+        work = work_name(self._hub_hash, applied_work.name)
+        return [ObjectKey(self._cluster_name, work)] if work else []
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
         work = self._works.get(key.name, key.namespace)
@@ -167,13 +165,9 @@ class AppliedWorkFinalizer:
         recorded: list[dict[str, Any]] = (raw.get("status") or {}).get("appliedResources") or []
         removal = await self._inventory.remove(recorded, applied_work.uid)
         left = sorted_resources(removal.pending)
-        if not removal.errors:
-            # What met an error would be in no record any more, so nothing is recorded then: it is tried again.
-            applied_work = await write(
-                self._spoke, AppliedManifestWork, applied_work, _record(left), subresource="status"
-            )
-        else:
+        if removal.errors:  # what met an error would be in no record any more: nothing is recorded, all is tried again
             raise WorkFailed(aggregate(map(text_of, removal.errors)))
+        applied_work = await write(self._spoke, AppliedManifestWork, applied_work, _record(left), subresource="status")
         if left:
             looks = self._looks.get(key.name, 0)
             self._looks[key.name] = looks + 1

@@ -8,6 +8,7 @@ looks at the objects at an interval. Both take turns for one work, and what they
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,12 +47,15 @@ from merope.work.applied import (
     owner_reference,
     sorted_resources,
     untracked,
+    work_name,
 )
 from merope.work.conditions import Outcome, complete, find, set_applied, set_observed
 from merope.work.go_errors import aggregate
 from merope.work.ignored import IgnoreFieldError
 from merope.work.manifests import InvalidManifest, Target, owned, parse, rank, settings, target
 from merope.work.update import UnsupportedManifest
+
+_log = logging.getLogger(__name__)
 
 #: Seconds after which a work is applied again though nothing is known to have changed, and how much later at most.
 RESYNC: Final = 240.0
@@ -115,7 +119,6 @@ class WorkController:
     def __init__(
         self,
         *,
-        hub: Client,
         spoke: Client,
         cluster_name: str,
         works: Informer[ManifestWork],
@@ -131,8 +134,8 @@ class WorkController:
         watch_limit: int,
         workers: int,
     ) -> None:
-        self._hub = hub
         self._spoke = spoke
+        self._cluster_name = cluster_name
         self._works = works
         self._applied_works = applied_works
         self._hub_hash = hub_hash
@@ -147,6 +150,7 @@ class WorkController:
         self._removals: dict[str, int] = {}
         self.applying: Controller[ObjectKey] = Controller("manifestwork-controller", self._reconcile, workers=workers)
         self.applying.watches(works, when=concerns_applying)
+        self.applying.watches(applied_works, self._work_keys, when=lambda change: change.new is None)
         works.add_handler(self._forget_failures)
         self.looking: Controller[ObjectKey] = Controller("AvailableStatusController", self._look, workers=workers)
         self.watches = Watches(
@@ -161,6 +165,10 @@ class WorkController:
         old, new = change.old, change.new
         if old is not None and new is not None and (old.generation, old.labels) != (new.generation, new.labels):
             self.applying.queue.forget(new.key)
+
+    def _work_keys(self, applied_work: Snapshot[AppliedManifestWork]) -> list[ObjectKey]:
+        work = work_name(self._hub_hash, applied_work.name)
+        return [ObjectKey(self._cluster_name, work)] if work else []
 
     # --- applying --------------------------------------------------------------------------------------------------
 
@@ -184,6 +192,9 @@ class WorkController:
             self.looking.add(key)
             return None
         applied_work = await self._applied_work(work)
+        if applied_work.deleting:
+            self.watches.forget(key.name)
+            return None  # what is applied now would go with it; its end is an event
         with self.watches.applying(key.name):
             results = await self._apply_all(work, spec, status, applied_work)
             self._track(key.name, spec, results)
@@ -250,6 +261,9 @@ class WorkController:
                 try:
                     result.live = await self._apply(result, spec, applied_work)
                 except (KubeError, NotAllowed, InvalidExecutor, IgnoreFieldError, UnsupportedManifest) as error:
+                    result.error = error
+                except Exception as error:
+                    _log.exception("work %s: manifest %d", work.name, result.target.ordinal)
                     result.error = error
 
         mapped = [result for result in results if result.error is None]
@@ -341,7 +355,9 @@ class WorkController:
                 def report(raw: Manifest) -> None:
                     set_observed(raw.setdefault("status", {}), observations, generation)
 
-                await self._status.write(work, report)
+                written = await self._status.write(work, report)
+                if complete(status.get("conditions")) and not complete(conditions_of(written)):
+                    self.applying.add(key)  # it was left alone, and is to be served again
                 return jitter(self._status_sync_interval, _STATUS_JITTER)
 
     # --- the record ------------------------------------------------------------------------------------------------
@@ -384,6 +400,10 @@ class WorkController:
                 return None
         uid = str(live["metadata"].get("uid") or "")
         return applied_resource(named.group, named.version, named.resource, named.namespace, named.name, uid)
+
+
+def conditions_of(work: Snapshot[ManifestWork]) -> Sequence[Mapping[str, Any]]:
+    return (work.raw.get("status") or {}).get("conditions") or ()
 
 
 def concerns_applying(change: Change[ManifestWork]) -> bool:
