@@ -172,6 +172,7 @@ async def test_a_cluster_joins_when_both_its_request_and_the_cluster_are_accepte
 
     request = await agent.pending()
 
+    await eventually(lambda: hub.api.find(f"{CLUSTERS}/joins"), "the ManagedCluster")
     cluster = agent.cluster()
     assert "labels" not in cluster["metadata"] or LABEL not in cluster["metadata"]["labels"]
     assert cluster["metadata"]["annotations"] == {"agent.open-cluster-management.io/zone": "z1"}

@@ -112,7 +112,7 @@ async def test_a_killed_agent_goes_on_where_it_was(
     agent = Process(hub, managed_cluster, tmp_path, "killed", "--leader-elect")
     started.append(agent)
     agent.start()
-    await eventually(agent.requests, "a signing request")
+    await eventually(lambda: "waits for approval" in agent.said(), "a signing request")
     agent.end(signal.SIGKILL)
 
     agent.start()  # before anybody approved: it waits for the request that it made, and holds the lock that it held
@@ -193,7 +193,7 @@ def test_a_hub_that_cannot_be_reached_is_named_in_one_line(
     started.append(agent)
 
     agent.start()
-    wait_until(lambda: "can't be reached" in agent.said(), "the complaint", timeout=60)
+    wait_until(lambda: "joining as cluster lonely" in agent.said(), "the complaint", timeout=60)
 
     [line] = [line for line in agent.said().splitlines() if "joining as cluster lonely" in line]
     assert "https://127.0.0.1:1" in line

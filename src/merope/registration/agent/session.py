@@ -91,7 +91,16 @@ class Session:
         """Reads Secret, names and bootstrap kubeconfig. Raises KubeError where one of them can't be had."""
         options = self.options
         self.directory.prepare()
-        stored = secret_data(await self.place.read())
+        try:
+            stored = secret_data(await self.place.read())
+        except ConfigError:
+            raise
+        except KubeError as error:
+            secret = f"{options.namespace}/{options.hub_secret}"
+            raise KubeError(
+                f"the managed cluster {self.spoke.config.server} doesn't let us read Secret {secret} ({error}). "
+                "Is it running, and does the spoke kubeconfig's identity have the klusterlet's roles?"
+            ) from error
         if stored:
             self.directory.dump(stored)
         self.identity = choose_identity(options.cluster_name, options.agent_id, *self.directory.stored_names())
