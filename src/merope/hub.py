@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from merope.kube import Client, ClientConfig, ConfigError, LeaderElector, LeadershipLost, LeaderTimes, Manager
+from merope.kube.leader import default_identity
 from merope.placement import hub as placement_hub
 from merope.registration import admission as registration_admission
 from merope.registration import hub as registration_hub
@@ -54,7 +54,8 @@ class HubOptions:
     ``configs`` are client configurations by component (``webhook`` included). ``webhook_bind`` is HOST:PORT of the
     webhooks' listener, ``webhook_url`` how API servers reach it (default: the same); None serves no webhooks.
     ``health`` is HOST:PORT of the health endpoints. ``leader_times`` None runs the controllers without election.
-    ``identity`` is the holder of the locks; one that persists takes its own locks back at once.
+    ``identity`` is the holder of the locks; one that persists takes its own locks back at once. It must be this
+    process's alone: two processes of one identity would both hold the locks. None: a new one that nobody else has.
     """
 
     configs: Mapping[str, ClientConfig]
@@ -134,6 +135,7 @@ class _Component:
     def __init__(self, name: str, options: HubOptions) -> None:
         self.name = name
         self._options = options
+        self._identity = options.identity or default_identity()
         self._manager: Manager | None = None
         self._synced = asyncio.Event()
 
@@ -161,20 +163,19 @@ class _Component:
                     client,
                     LOCKS[self.name],
                     options.namespace,
-                    identity=options.identity or f"{socket.gethostname()}_{self.name}",
+                    identity=self._identity,
                     times=options.leader_times,
                 )
             health = options.health if self.name == options.components[0] else None
             manager = Manager(client, health=health, leader=leader)
             self._setup(manager)
             self._manager = manager
-            async with asyncio.TaskGroup() as group:
-                noting = group.create_task(self._note_synced(manager))
-                try:
-                    if not stop.is_set():
-                        await manager.run()
-                finally:
-                    noting.cancel()
+            noting = asyncio.create_task(self._note_synced(manager))
+            try:
+                if not stop.is_set():
+                    await manager.run()
+            finally:
+                noting.cancel()
 
     def _setup(self, manager: Manager) -> None:
         if self.name == "registration":
