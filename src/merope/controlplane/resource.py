@@ -119,6 +119,8 @@ class Request:
     user_agent: str = ""
     #: A request of the server's own parts: no permission is asked for.
     trusted: bool = False
+    #: The DeleteOptions of a deletion, as admission is shown them (kind and apiVersion left out).
+    deletion: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:

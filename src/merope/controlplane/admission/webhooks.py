@@ -32,13 +32,7 @@ _GROUP: Final = "admissionregistration.k8s.io"
 _MUTATING: Final = GroupResource(_GROUP, "mutatingwebhookconfigurations")
 _VALIDATING: Final = GroupResource(_GROUP, "validatingwebhookconfigurations")
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
-_OPTIONS_KIND: Final = {
-    "create": "CreateOptions",
-    "update": "UpdateOptions",
-    "patch": "PatchOptions",
-    "delete": "DeleteOptions",
-    "deletecollection": "DeleteOptions",
-}
+_OPTIONS_KIND: Final = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
 class CallFailed(Exception):
@@ -129,14 +123,19 @@ class Webhooks:
         if response is None or not response.get("patch") or shown is None:
             return obj
         try:
-            if response.get("patchType") != "JSONPatch":
-                raise CallFailed(f"unsupported patch type {response.get('patchType')!r}")
-            patched = jsonpatch.apply(shown, orjson.loads(base64.b64decode(response["patch"])))
-            if not isinstance(patched, dict):
-                raise CallFailed("the patch does not leave an object")
-        except (CallFailed, jsonpatch.JSONPatchError, ValueError, TypeError) as error:
-            self._failed(hook, f"cannot apply its patch: {error}")
+            operations = orjson.loads(base64.b64decode(response["patch"]))
+            if not isinstance(operations, list):
+                raise ValueError("a JSON patch is a list of operations")
+        except (ValueError, TypeError) as error:
+            self._failed(hook, f"received undecodable patch in webhook response: {error}")
             return obj
+        try:
+            patched = jsonpatch.apply(shown, operations)
+            if not isinstance(patched, dict):
+                raise ValueError("it does not leave an object")
+        except (jsonpatch.JSONPatchError, ValueError, TypeError) as error:
+            # No failure policy helps here: the webhook did answer, and wanted what cannot be done.
+            raise errors.internal(f'cannot apply the patch of webhook "{hook.name}": {error}') from error
         return await self._in_version(request, request.resource, patched, held_in=resource)
 
     async def _validate_once(
@@ -152,9 +151,7 @@ class Webhooks:
             await self._in_version(request, resource, obj),
             await self._in_version(request, resource, old),
         )
-        response = await self._ask(hook, resource, request, operation, shown, shown_old)
-        if response is not None and response.get("patch"):
-            self._failed(hook, "validating webhook response must not contain a patch")
+        await self._ask(hook, resource, request, operation, shown, shown_old, mutating=False)
 
     # --- which ---------------------------------------------------------------------------------------------------
 
@@ -227,13 +224,15 @@ class Webhooks:
             review["namespace"] = request.namespace
         elif own.storage == NAMESPACES and request.name:
             review["namespace"] = request.name
-        stated: Object = {"kind": _OPTIONS_KIND.get(request.verb, "CreateOptions"), "apiVersion": "meta.k8s.io/v1"}
+        stated: Object = {"kind": _OPTIONS_KIND.get(operation, "CreateOptions"), "apiVersion": "meta.k8s.io/v1"}
         if options.dry_run:
             stated["dryRun"] = ["All"]
-        if operation != "DELETE" and options.explicit_manager:
+        if operation == "DELETE":
+            stated |= request.deletion
+        elif options.explicit_manager:
             stated["fieldManager"] = options.field_manager
-        if request.verb == "patch" and options.force is not None:
-            stated["force"] = options.force
+        if operation != "DELETE" and "fieldValidation" in options.query:
+            stated["fieldValidation"] = options.field_validation
         review |= {
             "operation": operation,
             "userInfo": request.user.to_dict(),
@@ -252,6 +251,8 @@ class Webhooks:
         operation: str,
         obj: Object | None,
         old: Object | None,
+        *,
+        mutating: bool = True,
     ) -> Mapping[str, Any] | None:
         """The response of a webhook that allowed; None where it failed and may. Raises ApiError where it refused."""
         if request.options.dry_run and not hook.dry_run_safe:
@@ -261,10 +262,12 @@ class Webhooks:
         body = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": review}
         try:
             response = await self._post(hook, orjson.dumps(body))
-            if response.get("uid") != review["uid"]:
-                raise CallFailed(f"expected response.uid {review['uid']!r}, got {response.get('uid')!r}")
         except CallFailed as error:
             self._failed(hook, f"failed to call webhook: {error}")
+            return None
+        wrong = _irregular(response, review["uid"], mutating=mutating)
+        if wrong:
+            self._failed(hook, f"received invalid webhook response: {wrong}")
             return None
         for warning in response.get("warnings") or ():
             request.warn(str(warning))
@@ -333,6 +336,22 @@ class Webhooks:
         return context
 
 
+def _irregular(response: Mapping[str, Any], uid: str, *, mutating: bool) -> str:
+    """What is wrong with a response; empty where nothing is."""
+    if response.get("uid") != uid:
+        return f'expected response.uid="{uid}", got "{response.get("uid") or ""}"'
+    patch, patch_type = response.get("patch"), response.get("patchType")
+    if not mutating:
+        if patch:
+            return "webhook may not return response.patch"
+        return "webhook may not return response.patchType" if patch_type else ""
+    if patch and not patch_type:
+        return "webhook returned response.patch but not response.patchType"
+    if patch_type and not patch:
+        return "webhook returned response.patchType but not response.patch"
+    return f'unsupported patch type "{patch_type}"' if patch_type not in (None, "JSONPatch") else ""
+
+
 def _explained(error: Exception) -> str:
     """Why a connection failed, in the words that Kubernetes' users know and search for."""
     match error:
@@ -363,5 +382,4 @@ def _denial(hook: Webhook, status: Mapping[str, Any]) -> ApiError:
     explained = status.get("message") or status.get("reason")
     message = f"{by}: {explained}" if explained else f"{by} without explanation"
     code = code if code >= 400 else 400
-    reason = status.get("reason") or ("BadRequest" if code == 400 else "Forbidden" if code == 403 else "")
-    return ApiError(code, reason, message, status.get("details"))
+    return ApiError(code, status.get("reason") or "", message, status.get("details"))

@@ -34,6 +34,7 @@ class Deleter:
     async def delete(self, request: Request, options: DeleteOptions, *, listed: Entry | None = None) -> Written:
         """Delete one object. ``obj`` of the result is a Status where the object is gone and the kind answers so."""
         server, resource = self._server, request.resource
+        request.deletion = options.shown()
         admitted = False
         for _ in range(_RETRIES):
             entry = server.store.head(resource.storage, request.namespace, request.name)
