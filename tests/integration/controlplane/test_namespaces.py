@@ -142,9 +142,8 @@ def test_nothing_is_created_in_a_namespace_that_goes_but_things_there_can_be_cha
     refused = cluster.api.request("POST", maps, config_map("late"))
 
     assert refused.status == 403
-    assert refused.body["message"] == (
-        f'configmaps "late" is forbidden: unable to create new content in namespace {name} because it is being terminated'
-    )
+    cause = f"unable to create new content in namespace {name} because it is being terminated"
+    assert refused.body["message"] == f'configmaps "late" is forbidden: {cause}'
     assert refused.body["details"]["causes"] == [
         {
             "reason": "NamespaceTerminating",
