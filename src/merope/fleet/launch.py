@@ -33,7 +33,7 @@ from merope.fleet.takedown import take_down
 _LOOK_SECONDS: Final = 0.02
 _SUPERVISOR_SECONDS: Final = 30.0
 #: Restarts of a process within one ``up`` after which it is no longer waited for.
-_PATIENCE: Final = 3
+_PATIENCE: Final = 2
 
 
 def running(layout: Layout) -> SupervisorState | None:
