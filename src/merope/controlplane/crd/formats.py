@@ -8,19 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
-import re2
-
 #: Letters of all alphabets and symbols count as letters of a host name; the last label has letters only.
 _CHARACTER: Final = r"[A-Za-z0-9\p{S}\p{L}]"
 _INNER: Final = r"[-A-Za-z0-9\p{S}\p{L}]{0,61}"
-_HOSTNAME: Final = re2.compile(
-    rf"{_CHARACTER}(-?{_CHARACTER}{{0,62}})?|({_CHARACTER}({_INNER}{_CHARACTER})?\.)+[A-Za-z\p{{L}}]{{2,63}}"
-)
 _ADDRESS: Final = r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+"
 _EMAIL: Final = re.compile(rf"{_ADDRESS}|[^<>@,;:\\\"\[\]()]*<{_ADDRESS}>|\"[^\"]*\"\s*<{_ADDRESS}>")
 _MAC: Final = re.compile(
@@ -29,7 +25,8 @@ _MAC: Final = re.compile(
 )
 _DURATION: Final = re.compile(r"[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)")
 #: Beside Go's durations, amounts of units by name: the last name of a unit counts also with an ending (``3 days``).
-_AMOUNTS: Final = re.compile(r"\d+\s*([A-Za-z\u00b5]+)", re.ASCII)
+#: A number is read from its first digit only: reading it again from each digit would take the square of its length.
+_AMOUNTS: Final = re.compile(r"(?<!\d)\d+\s*([A-Za-z\u00b5]+)", re.ASCII)
 _UNITS: Final = (
     ("ns", "nano"),
     ("us", "\u00b5s", "micro"),
@@ -58,6 +55,16 @@ _SSN: Final = re.compile(r"\d{3}[- ]?\d{2}[- ]?\d{4}", re.ASCII)
 _OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+@functools.cache
+def _hostnames() -> Any:
+    """The pattern of host names, compiled when it is first needed: its classes of letters are large."""
+    import re2
+
+    return re2.compile(
+        rf"{_CHARACTER}(-?{_CHARACTER}{{0,62}})?|({_CHARACTER}({_INNER}{_CHARACTER})?\.)+[A-Za-z\p{{L}}]{{2,63}}"
+    )
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
@@ -149,7 +156,7 @@ def _byte(text: str) -> bool:
 
 
 def _hostname(text: str) -> bool:
-    return len(text) <= 255 and _HOSTNAME.fullmatch(text) is not None
+    return len(text) <= 255 and _hostnames().fullmatch(text) is not None
 
 
 def _isbn10(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merope.controlplane.crd import gate
+from merope.controlplane.crd.formats import CHECKS
 from merope.controlplane.crd.structural import validate
 from merope.controlplane.crd.validation import _complaints
 from merope.controlplane.crd.values import NOTHING, go_float
@@ -366,3 +368,18 @@ def test_without_the_gate_the_walk_alone_decides(monkeypatch: pytest.MonkeyPatch
 
     assert validate(build(TYPES), {"spec": {"s": "x"}}) == []
     assert len(validate(build(TYPES), {"spec": {"s": 1}})) == 1
+
+
+ATTACKS = ["a", "1", ".", "a.", "-", " ", "@", "a@", "1s", "::", '"', "<", "1 ", "a-", "%41", "\u00e9", "1.", "rgb(0 "]
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+def test_no_text_takes_a_format_more_than_a_moment(name: str) -> None:
+    # A text that took the square of its length would take minutes.
+    started = time.process_time()
+
+    for piece in ATTACKS:
+        CHECKS[name](piece * 100_000)
+        CHECKS[name](piece * 100_000 + "!")
+
+    assert time.process_time() - started < 5
