@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from merope.controlplane.http.message import HttpResponse, text_response
 
@@ -10,8 +10,17 @@ from merope.controlplane.http.message import HttpResponse, text_response
 Check = Callable[[], str]
 
 
-def respond(endpoint: str, checks: Mapping[str, Check], query: Mapping[str, str], excluded: list[str]) -> HttpResponse:
-    """Answer for all checks of an endpoint but the excluded ones."""
+def respond(
+    endpoint: str,
+    checks: Mapping[str, Check],
+    query: Mapping[str, str],
+    excluded: list[str],
+    problems: Sequence[str] = (),
+) -> HttpResponse:
+    """Answer for all checks of an endpoint but the excluded ones.
+
+    ``problems`` are what else an operator should know of: shown where details are, without failing the endpoint.
+    """
     lines: list[str] = []
     failed = False
     for name, check in checks.items():
@@ -26,6 +35,7 @@ def respond(endpoint: str, checks: Mapping[str, Check], query: Mapping[str, str]
     if unknown:
         quoted = ", ".join(f'"{name}"' for name in unknown)
         lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
+    lines += [f"warn: {problem}" for problem in problems]
     if failed:
         return text_response("\n".join(lines) + f"\n{endpoint} check failed\n", 500)
     if "verbose" in query:

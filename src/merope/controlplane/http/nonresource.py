@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from multidict import CIMultiDict
 
+from merope.controlplane.authz import Attributes
 from merope.controlplane.errors import method_not_allowed, not_acceptable
 from merope.controlplane.http import health
 from merope.controlplane.http.message import JSON, TEXT, HttpRequest, HttpResponse, json_response, text_response
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _YEAR: Final = 365 * 24 * 3600
 _V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _KEY_SET: Final = "application/jwk-set+json"
+#: Whoever may get this path may read what happens inside.
+_LOGS: Final = "/logs"
 _HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 
 
@@ -42,7 +45,7 @@ class NonResourceHandler:
                 raise method_not_allowed()
             return self._server.discovery.respond(http, segments)
         if root in _HEALTH:
-            return self._health(root, segments[1:], http)
+            return self._health(root, segments[1:], http, user)
         if http.method not in ("GET", "HEAD"):
             return _not_found()
         if root == "version" and len(segments) == 1:
@@ -86,13 +89,20 @@ class NonResourceHandler:
             found.update(f"/{endpoint}/{name}" for name in self._server.checks(endpoint))
         return sorted(found)
 
-    def _health(self, endpoint: str, rest: list[str], http: HttpRequest) -> HttpResponse:
+    def _health(self, endpoint: str, rest: list[str], http: HttpRequest, user: UserInfo) -> HttpResponse:
         checks = self._server.checks(endpoint)
         if rest:
             return health.respond_one("/".join(rest), checks)
         pairs = parse_qsl(http.target.partition("?")[2], keep_blank_values=True)
         excluded = [value for key, value in pairs if key == "exclude"]
-        return health.respond(endpoint, checks, http.query, excluded)
+        return health.respond(endpoint, checks, http.query, excluded, self._problems(endpoint, user))
+
+    def _problems(self, endpoint: str, user: UserInfo) -> list[str]:
+        """The problems of the store, which name objects: in full for those who may read logs, else their number."""
+        problems = self._server.store.problems() if endpoint != "livez" else []
+        if not problems or self._server.authz.authorize(Attributes(user, "get", path=_LOGS)).allowed:
+            return problems
+        return [f"the store has problems ({len(problems)}), see the log"]
 
     def _openapi(self, segments: list[str], http: HttpRequest) -> HttpResponse:
         openapi = self._server.openapi
