@@ -404,6 +404,8 @@ async def test_a_placement_that_wants_change_for_its_own_sake_comes_to_rest(flee
     for name in ("rest-1", "rest-2"):
         await fleet.cluster(name, fleet="rest")
     await fleet.bound_set("rest", namespace)
+    await fleet.place(namespace, "before")
+    await fleet.decided(namespace, "before", "rest-1", "rest-2")
     coordinate = {"type": "BuiltIn", "builtIn": "Steady"}
     policy = {"mode": "Exact", "configurations": [{"scoreCoordinate": coordinate, "weight": -1}]}
     await fleet.place(namespace, "restless", numberOfClusters=1, prioritizerPolicy=policy)

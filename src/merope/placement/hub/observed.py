@@ -8,9 +8,10 @@ between the scheduler's steps, never within one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from merope.api.cluster.v1 import ManagedCluster
 from merope.api.cluster.v1alpha1 import AddOnPlacementScore
@@ -24,6 +25,8 @@ from merope.placement.policy import Aspect, Policy, read_policy
 from merope.placement.sets import Available, BrokenSet, available, selector_of
 from merope.sdk.decisions import DISABLE_ANNOTATION, PLACEMENT_LABEL, decided_clusters
 
+#: The key that stands for "see whom the changes concern".
+SWEEP: Final = ObjectKey("", "")
 _BY_SET = "set"
 _BY_PLACEMENT = "placement"
 
@@ -63,8 +66,28 @@ def owner_of(decision: Snapshot[Decided]) -> Owner:
     return decision.namespace, decision.labels.get(PLACEMENT_LABEL, "")
 
 
+@dataclass(slots=True)
+class _Dirt:
+    """What has changed of the clusters that a binding leads to: aspects, and names of scores."""
+
+    bits: int = 0
+    resources: set[str] = field(default_factory=set)
+
+    def concerns(self, policy: Policy) -> bool:
+        """Whether a Placement with this policy looks at any of it."""
+        if self.bits & policy.reads.value:
+            return True
+        if policy.score_resources is None:
+            return bool(self.resources)
+        return not self.resources.isdisjoint(policy.score_resources)
+
+
 class Observed:
-    """The caches, and what is computed from them. ``wake`` is called with the Placements that a change concerns."""
+    """The caches, and what is computed from them.
+
+    ``wake`` is called with the Placements that a change concerns; with SWEEP where that is still to be found out, by
+    `sweep`: changes come in droves, and asking all Placements after each of them would take longer than they take.
+    """
 
     def __init__(self, manager: Manager, wake: Callable[[ObjectKey], None]) -> None:
         self.fleet = Fleet()
@@ -81,6 +104,7 @@ class Observed:
         self._policies: dict[ObjectKey, tuple[str, int, Policy]] = {}
         self._selectors: dict[str, Selector | BrokenSet] = {}
         self._whole_readers: set[ObjectKey] = set()
+        self._dirty: dict[str, dict[str, _Dirt]] = {}
         # Sets come first: their members are asked for by the handlers that follow.
         self._sets.add_handler(self._set_changed)
         self._bindings.add_handler(self._binding_changed)
@@ -153,17 +177,13 @@ class Observed:
             after = None
         else:
             after = self._selectors[name] = selector_of(name, change.new.raw.get("spec"))
-        if before == after:
-            return
-        for namespace, bound in self._namespaces_of([name]).items():
-            for key, _ in self._reading(namespace, bound, ~Aspect.NONE):
-                self._wake(key)
+        if before != after:
+            self._mark([name], ~Aspect.NONE)
 
     def _binding_changed(self, change: Change[ManagedClusterSetBinding]) -> None:
         if change.old is not None and change.new is not None:
             return  # scheduling asks for nothing but a binding's existence
-        for key, _ in self._reading(change.key.namespace, {change.key.name}, ~Aspect.NONE):
-            self._wake(key)
+        self._mark_binding(change.key, ~Aspect.NONE)
 
     def _cluster_changed(self, change: Change[ManagedCluster]) -> None:
         name = change.key.name
@@ -178,26 +198,49 @@ class Observed:
         after = self.fleet.cluster(name)
         old_sets = self._sets_of(before.labels) if before is not None else set()
         new_sets = self._sets_of(after.labels) if after is not None else set()
-        for namespace, bound in self._namespaces_of(old_sets ^ new_sets).items():
-            for key, _ in self._reading(namespace, bound, ~Aspect.NONE):
-                self._wake(key)
-        for namespace, bound in self._namespaces_of(old_sets & new_sets).items():
-            for key, _ in self._reading(namespace, bound, changed):
-                self._wake(key)
+        self._mark(old_sets ^ new_sets, ~Aspect.NONE)
+        self._mark(old_sets & new_sets, changed)
 
     def _scores_changed(self, change: Change[Scores]) -> None:
         cluster, resource = change.key
         new = change.new.value if change.new is not None else None
         self.fleet.put_scores(cluster, resource, new)
-        if new == (change.old.value if change.old is not None else None):
-            return
         known = self.fleet.cluster(cluster)
-        if known is None:
-            return
-        for namespace, bound in self._namespaces_of(self._sets_of(known.labels)).items():
-            for key, policy in self._reading(namespace, bound, ~Aspect.NONE):
-                if policy.score_resources is None or resource in policy.score_resources:
-                    self._wake(key)
+        if known is not None and new != (change.old.value if change.old is not None else None):
+            self._mark(self._sets_of(known.labels), Aspect.NONE, resource)
+
+    # --- whom it concerns ------------------------------------------------------------------------------------------
+
+    def sweep(self, awake: Container[ObjectKey] = ()) -> None:
+        """Wake the Placements that look at what has changed since the last time, but for those that are ``awake``."""
+        dirty, self._dirty = self._dirty, {}
+        for namespace, bindings in dirty.items():
+            everything = _Dirt()
+            for dirt in bindings.values():
+                everything.bits |= dirt.bits
+                everything.resources |= dirt.resources
+            for placement in self.placements.list(namespace=namespace):
+                policy = self.policy(placement)
+                if not policy.cluster_sets:
+                    concerned = everything.concerns(policy)
+                else:
+                    found = (bindings.get(name) for name in policy.cluster_sets)
+                    concerned = any(dirt.concerns(policy) for dirt in found if dirt is not None)
+                if concerned and placement.key not in awake:
+                    self._wake(placement.key)
+
+    def _mark(self, sets: Iterable[str], changed: Aspect, resource: str = "") -> None:
+        """Something of the clusters of these sets has changed."""
+        for name in sets:
+            for key in self._bindings.cache.index_keys(_BY_SET, name):
+                self._mark_binding(key, changed, resource)
+
+    def _mark_binding(self, binding: ObjectKey, changed: Aspect, resource: str = "") -> None:
+        dirt = self._dirty.setdefault(binding.namespace, {}).setdefault(binding.name, _Dirt())
+        dirt.bits |= changed.value
+        if resource:
+            dirt.resources.add(resource)
+        self._wake(SWEEP)
 
     def _sets_of(self, labels: Mapping[str, str]) -> set[str]:
         return {
@@ -205,24 +248,6 @@ class Observed:
             for name, selector in self._selectors.items()
             if isinstance(selector, Selector) and selector.matches(labels)
         }
-
-    def _namespaces_of(self, sets: Iterable[str]) -> Mapping[str, set[str]]:
-        """The namespaces that sets are bound to, each with the names of its bindings of them."""
-        found: dict[str, set[str]] = {}
-        for name in sets:
-            for namespace, binding in self._bindings.cache.index_keys(_BY_SET, name):
-                found.setdefault(namespace, set()).add(binding)
-        return found
-
-    def _reading(self, namespace: str, bindings: set[str], changed: Aspect) -> Iterator[tuple[ObjectKey, Policy]]:
-        """The Placements there that may use one of these bindings and look at what changed."""
-        bits = changed.value
-        for placement in self.placements.list(namespace=namespace):
-            policy = self.policy(placement)
-            if not policy.reads.value & bits:
-                continue
-            if not policy.cluster_sets or not bindings.isdisjoint(policy.cluster_sets):
-                yield placement.key, policy
 
 
 def schedulable(placement: Snapshot[Placement] | None) -> bool:

@@ -17,12 +17,13 @@ from merope.api.cluster.v1beta1 import Placement
 from merope.kube import BatchFailed, Controller, Manager, ObjectKey, Snapshot
 from merope.placement.decision import Decision, decide
 from merope.placement.hub.binding import Binder, Desired, compare
-from merope.placement.hub.observed import Observed, schedulable
+from merope.placement.hub.observed import SWEEP, Observed, schedulable
 from merope.placement.scheduler import masks
 from merope.placement.verdict import score_note
 
-#: Changes are gathered for this long (seconds): they come in droves, and one evaluation serves them all.
-_LINGER: Final = 0.05
+#: Changes are gathered for this long (seconds): they come in droves, and one evaluation serves them all. A change of
+#: clusters takes two rounds, one to see whom it concerns.
+_LINGER: Final = 0.025
 _BATCH: Final = 256
 #: Seconds of computing after which others on the loop get their turn.
 _STEP: Final = 0.008
@@ -59,8 +60,12 @@ class SchedulingController:
         failures: dict[ObjectKey, Exception] = {}
         again: dict[ObjectKey, float] = {}
         self._given = perf_counter()
+        if SWEEP in keys:
+            self._observed.sweep(awake=set(keys))
         async with asyncio.TaskGroup() as writes:
             for key in keys:
+                if key == SWEEP:
+                    continue
                 try:
                     desired = await self._decide(key, again)
                 except Exception as error:
