@@ -114,23 +114,52 @@ Handler = Callable[[AdmissionRequest, Hub], Awaitable[JSONPatch | None]]
 
 def decode_review(review: Mapping[str, Any]) -> AdmissionRequest:
     """The request in an AdmissionReview (v1 and v1beta1 alike). Raises ValueError where there is none."""
+    if not isinstance(review, Mapping):
+        raise ValueError("an AdmissionReview is needed")
     request = review.get("request")
     if not isinstance(request, Mapping) or not request.get("uid"):
         raise ValueError("an AdmissionReview with a request is needed")
-    user: Mapping[str, Any] = request.get("userInfo") or {}
+    user = _mapping(request, "userInfo")
     return AdmissionRequest(
-        uid=request["uid"],
-        operation=request.get("operation", ""),
-        name=request.get("name", ""),
-        namespace=request.get("namespace", ""),
-        subresource=request.get("subResource", ""),
+        uid=_text(request, "uid"),
+        operation=_text(request, "operation"),
+        name=_text(request, "name"),
+        namespace=_text(request, "namespace"),
+        subresource=_text(request, "subResource"),
         requester=Requester(
-            user.get("username", ""),
-            user.get("uid", ""),
-            tuple(user.get("groups") or ()),
-            {key: tuple(values) for key, values in (user.get("extra") or {}).items()},
+            _text(user, "username"),
+            _text(user, "uid"),
+            _texts(user, "groups"),
+            {key: _texts(extra, key) for extra in (_mapping(user, "extra"),) for key in extra},
         ),
-        object=request.get("object"),
-        old=request.get("oldObject"),
+        object=_object(request, "object"),
+        old=_object(request, "oldObject"),
         dry_run=bool(request.get("dryRun")),
     )
+
+
+def _text(holder: Mapping[str, Any], key: str) -> str:
+    value = holder.get(key) or ""
+    if not isinstance(value, str):
+        raise ValueError(f"{key}: a string is needed")
+    return value
+
+
+def _texts(holder: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = holder.get(key) or ()
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{key}: a list of strings is needed")
+    return tuple(values)
+
+
+def _mapping(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = holder.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key}: an object is needed")
+    return value
+
+
+def _object(holder: Mapping[str, Any], key: str) -> Manifest | None:
+    return dict(_mapping(holder, key)) if holder.get(key) is not None else None

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from merope.kube import CORE, AlreadyExists, Client, Conflict, NotFound
+from merope.kube import CORE, AlreadyExists, Client, Conflict, KubeError, NotFound
 from merope.sdk.admission import Denied, Handler, Hub, Manifest, Permission, Requester, decode_review
 
 _logger = logging.getLogger(__name__)
@@ -37,8 +37,15 @@ _SERVING_DAYS: Final = 30
 _BACKDATE: Final = timedelta(minutes=5)
 #: Part of its life that an authority or certificate has left when it is replaced.
 _RENEW_AT: Final = 0.2
+#: Two objects of the largest size that API servers store (old and new), and what else is in a review.
 _LARGEST_REVIEW: Final = 8 * 1024 * 1024
+#: Time for a request to arrive (seconds): API servers wait no longer for their answer.
+_READ_SECONDS: Final = 10.0
+#: Reviews that are read and handled at a time; what arrives beyond them waits.
+_AT_ONCE: Final = 64
 _CHECK_SECONDS: Final = 3600.0
+_AGAIN_SECONDS: Final = 10.0
+_LONGEST_COMMON_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,8 @@ class SigningAuthority:
         key = serialization.load_pem_private_key(data["tls.key"], None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ValueError("the key of the signing authority is not an elliptic curve key")
+        if key.public_key() != certificate.public_key():
+            raise ValueError("the key of the signing authority does not fit its certificate")
         return cls(certificate, key, data.get("ca-bundle.crt") or _pem(certificate))
 
     def encode(self) -> dict[str, str]:
@@ -97,7 +106,7 @@ class SigningAuthority:
         authority = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])]))
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:_LONGEST_COMMON_NAME])]))
             .issuer_name(self.certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
@@ -123,15 +132,21 @@ def needs_renewal(certificate: x509.Certificate, now: datetime) -> bool:
     return now > ends - (ends - begins) * _RENEW_AT
 
 
-async def ensure_authority(client: Client, namespace: str, name: str = SECRET_NAME) -> SigningAuthority:
-    """The authority that all replicas share: read, made where missing or unreadable, renewed in time."""
+async def ensure_authority(
+    client: Client, namespace: str, name: str = SECRET_NAME, *, earlier: bytes = b""
+) -> SigningAuthority:
+    """The authority that all replicas share: read, made where missing or unreadable, renewed in time.
+
+    ``earlier`` is the bundle that the caller served with so far: a new authority that replaces a lost one is published
+    beside it, because other replicas go on with the old one until they notice.
+    """
     secrets = CORE["Secret"]
     while True:
         now = datetime.now(UTC)
         try:
             secret = await client.get(secrets, name, namespace)
         except NotFound:
-            authority = SigningAuthority.create(now)
+            authority = SigningAuthority.create(now, earlier)
             try:
                 body = {"metadata": {"name": name, "namespace": namespace}, "type": "kubernetes.io/tls"}
                 await client.create(secrets, {**body, "data": authority.encode()}, namespace)
@@ -145,7 +160,7 @@ async def ensure_authority(client: Client, namespace: str, name: str = SECRET_NA
             found = None
         if found is not None and not needs_renewal(found.certificate, now):
             return found
-        authority = SigningAuthority.create(now, found.bundle if found is not None else b"")
+        authority = SigningAuthority.create(now, found.bundle if found is not None else earlier)
         try:
             await client.update(secrets, {**secret, "data": authority.encode()})
         except Conflict:
@@ -231,6 +246,7 @@ class WebhookServer:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._renew_after: datetime | None = None
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._runner: web.ServerRunner | None = None
         self.address: tuple[str, int] = (host, port)
 
@@ -250,7 +266,7 @@ class WebhookServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address is taken."""
-        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None))
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None, lingering_time=1.0))
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._context)
         await site.start()
@@ -269,12 +285,21 @@ class WebhookServer:
             return web.Response(status=404, text="404 page not found\n")
         if request.method != "POST":
             return web.Response(status=405, text="only POST is served here\n")
-        if (request.content_length or 0) > _LARGEST_REVIEW:
-            return web.Response(status=413, text="the review is too large\n")
+        async with self._turns:
+            try:
+                async with asyncio.timeout(_READ_SECONDS):
+                    content = await _read(request)
+            except TimeoutError:
+                return _hang_up(408, "the review came too slowly\n")
+            if content is None:
+                return _hang_up(413, "the review is too large\n")
+            return await self._answer(request.path, handler, content)
+
+    async def _answer(self, path: str, handler: Handler, content: bytes) -> web.Response:
         try:
-            review = orjson.loads(await request.read())
+            review = orjson.loads(content)
             asked = decode_review(review)
-        except (ValueError, AttributeError, TypeError) as error:
+        except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
         response: Manifest = {"uid": asked.uid, "allowed": True}
         try:
@@ -285,7 +310,7 @@ class WebhookServer:
         except Denied as denied:
             response = {"uid": asked.uid, "allowed": False, "status": denied.status()}
         except Exception as error:  # the API server must get an answer, whatever goes wrong here
-            _logger.exception("%s failed for %s %s", request.path, asked.operation, asked.name)
+            _logger.exception("%s failed for %s %s", path, asked.operation, asked.name)
             failure = Denied(500, "InternalError", f"Internal error occurred: {type(error).__name__}")
             response = {"uid": asked.uid, "allowed": False, "status": failure.status()}
         body = {
@@ -294,6 +319,25 @@ class WebhookServer:
             "response": response,
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """The body; None where it is too large, however its size was announced."""
+    if (request.content_length or 0) > _LARGEST_REVIEW:
+        return None
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > _LARGEST_REVIEW:
+            return None
+    return bytes(content)
+
+
+def _hang_up(status: int, text: str) -> web.Response:
+    """An answer after which the connection ends, so that nobody reads the rest of what was being sent."""
+    response = web.Response(status=status, text=text)
+    response.force_close()
+    return response
 
 
 class WebhookService:
@@ -311,25 +355,41 @@ class WebhookService:
         self._server = server
         self._configurations = configurations
         self._presented: bytes = b""
+        self._bundle: bytes = b""
 
     async def prepare(self) -> None:
-        """Share the authority, listen, publish."""
-        await self._renew()
+        """Share the authority, listen, publish. Raises KubeError, and OSError where the address is taken."""
+        authority = await self._renew()
         await self._server.start()
-        await self._publish()
+        await self._publish(authority)
 
     async def keep(self) -> None:
-        """Check once an hour whether authority, certificate or configurations need attention."""
+        """Check once an hour whether authority, certificate or registrations need attention; serve until cancelled.
+
+        An API server that is away puts the check off and nothing else.
+        """
         try:
+            pause = _CHECK_SECONDS
             while True:
-                await asyncio.sleep(_CHECK_SECONDS)
-                await self._renew()
-                await self._publish()
+                await asyncio.sleep(pause)
+                pause = _CHECK_SECONDS if await self._checked() else _AGAIN_SECONDS
         finally:
             await self._server.stop()
 
-    async def _renew(self) -> None:
-        authority = await ensure_authority(self._client, self._namespace)
+    async def check(self) -> None:
+        """Renew what is due, and put the registrations right. Raises KubeError."""
+        await self._publish(await self._renew())
+
+    async def _checked(self) -> bool:
+        try:
+            await self.check()
+        except KubeError as error:
+            _logger.warning("the webhooks' authority and registrations could not be checked: %s", error)
+            return False
+        return True
+
+    async def _renew(self) -> SigningAuthority:
+        authority = await ensure_authority(self._client, self._namespace, earlier=self._bundle)
         identity = _pem(authority.certificate)
         if identity != self._presented:
             if self._presented:
@@ -338,10 +398,11 @@ class WebhookService:
             self._presented = identity
         elif self._server.due:
             self._server.present(authority)
+        self._bundle = authority.bundle
+        return authority
 
-    async def _publish(self, authority: SigningAuthority | None = None) -> None:
-        found = authority or await ensure_authority(self._client, self._namespace)
-        bundle = base64.b64encode(found.bundle).decode()
+    async def _publish(self, authority: SigningAuthority) -> None:
+        bundle = base64.b64encode(authority.bundle).decode()
         await ensure_configurations(self._client, self._configurations(bundle))
 
 
