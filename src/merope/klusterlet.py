@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from merope.kube import (
     Client,
@@ -176,7 +176,8 @@ class _Klusterlet:
             self._session = self._manager = None
 
     async def _run_session(self, session: Session, work_spoke: Client) -> End:
-        await session.begin()
+        if not await self._unless_stopped(session.begin()):
+            return End("stopped")
         if not self._begun:
             self._begun = True
             self._ready()
@@ -187,6 +188,21 @@ class _Klusterlet:
             if session.end is not None or self._stop.is_set():
                 return session.end or End("stopped")
         return await self._work(session, work_spoke)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Does something that may take long; False where the process is to end before it is done."""
+        working = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                return False
+            working.result()
+            return True
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
 
     async def _bootstrap(self, session: Session) -> None:
         path = self._options.registration.bootstrap_kubeconfig

@@ -260,6 +260,24 @@ async def test_a_certificate_is_renewed_without_a_person(make_agent: Callable[[s
     assert (agent.directory / "tls.crt").read_bytes() == agent.secret()["tls.crt"]
 
 
+async def test_an_agent_at_work_goes_on_with_its_new_certificate(make_agent: Callable[[str], Agent]) -> None:
+    agent = make_agent("goes-on")
+    await agent.start()
+    await agent.join()
+    agent.hub.api.patch(f"{CLUSTERS}/goes-on", {"spec": {"leaseDurationSeconds": 1}})
+    old = x509.load_pem_x509_certificate(agent.secret()["tls.crt"])
+    lifetime = old.not_valid_after_utc - old.not_valid_before_utc
+    agent.ahead = old.not_valid_before_utc + lifetime * 0.85 - datetime.now(UTC)
+
+    agent.spoke.api.patch(SECRET, {"metadata": {"annotations": {"look": "again"}}})
+    await eventually(agent.is_true("ClusterCertificateRotated"), "the rotation")
+
+    renewed = agent.lease()["spec"]["renewTime"]
+    await eventually(lambda: agent.lease()["spec"]["renewTime"] != renewed, "a heartbeat")
+    agent.spoke.api.delete(SECRET)
+    await eventually(agent.secret, "the Secret made anew, without a person")
+
+
 async def test_an_expired_certificate_makes_the_agent_register_again(make_agent: Callable[[str], Agent]) -> None:
     agent = make_agent("expires")
     await agent.start()

@@ -214,3 +214,18 @@ def test_a_bootstrap_kubeconfig_that_is_not_there_ends_the_process(
     assert agent.process is not None
     assert agent.process.wait(20) == 1
     assert agent.said().splitlines()[-1] == f"error: kubeconfig {tmp_path / 'missing'}: no such file"
+
+
+def test_an_agent_that_waits_for_its_own_cluster_says_so_and_ends_when_told(
+    hub: Cluster, managed_cluster: Cluster, tmp_path: Path, started: list[Process]
+) -> None:
+    agent = Process(hub, managed_cluster, tmp_path, "homeless")
+    spoke = Path(agent.arguments[agent.arguments.index("--spoke-kubeconfig") + 1])
+    spoke.write_text(spoke.read_text().replace(managed_cluster.url, "https://127.0.0.1:1"))
+    started.append(agent)
+
+    agent.start()
+    wait_until(lambda: "the managed cluster https://127.0.0.1:1" in agent.said(), "the complaint", timeout=60)
+
+    assert agent.end(timeout=5) == 0
+    assert "Traceback" not in agent.said()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from merope.api.cluster.v1 import ManagedCluster
-from merope.kube import CORE, Client, Forbidden, Informer, KubeError, NotFound, is_condition_true
+from merope.kube import CORE, Client, Conflict, Forbidden, Informer, KubeError, Manifest, NotFound, is_condition_true
 from merope.kube.cache import Change
 from merope.registration.agent.reporting import Reporter, explain, is_refused
 
@@ -43,6 +43,7 @@ class LeaseKeeper:
         self._refused = refused
         self._jitter = jitter
         self._changed = asyncio.Event()
+        self._lease: Manifest | None = None
 
     async def run(self) -> None:
         """Keeps the heartbeat until cancelled."""
@@ -81,9 +82,7 @@ class LeaseKeeper:
 
     async def _renew(self) -> None:
         try:
-            lease = await self._hub.get(CORE["Lease"], LEASE_NAME, self._name)
-            spec = {**(lease.get("spec") or {}), "renewTime": micro_time(datetime.now(UTC))}
-            await self._hub.update(CORE["Lease"], {**lease, "spec": spec})
+            await self._write()
         except (NotFound, Forbidden) as error:
             self._reporter.problem(
                 _TOPIC,
@@ -97,6 +96,20 @@ class LeaseKeeper:
             self._reporter.problem(_TOPIC, text)
         else:
             self._reporter.solved(_TOPIC, f"heartbeat of cluster {self._name} is back")
+
+    async def _write(self) -> None:
+        """Nobody else writes the Lease as a rule, so what the last write returned is what is there; else read it."""
+        if self._lease is not None:
+            try:
+                self._lease = await self._put(self._lease)
+                return
+            except (Conflict, NotFound):
+                self._lease = None
+        self._lease = await self._put(await self._hub.get(CORE["Lease"], LEASE_NAME, self._name))
+
+    async def _put(self, lease: Manifest) -> Manifest:
+        spec = {**(lease.get("spec") or {}), "renewTime": micro_time(datetime.now(UTC))}
+        return await self._hub.update(CORE["Lease"], {**lease, "spec": spec})
 
 
 def is_accepted(cluster: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from merope.kube import Client, Forbidden, Informer
+from merope.kube import Client, Conflict, Forbidden, Informer
 from merope.registration.agent import lease as module
 from merope.registration.agent.lease import LeaseKeeper
 from merope.registration.agent.reporting import Reporter
@@ -25,18 +25,24 @@ class Hub:
         self.renewals: list[dict[str, Any]] = []
         self.renewed = asyncio.Event()
         self.failure: Exception | None = None
+        self.reads = 0
+        self.version = 1
 
     async def get(self, kind: object, name: str, namespace: str) -> dict[str, Any]:
         if self.failure is not None:
             self.renewed.set()
             raise self.failure
         assert (name, namespace) == ("managed-cluster-lease", "c1")
-        return self.lease
+        self.reads += 1
+        return {**self.lease, "metadata": {"name": name, "resourceVersion": str(self.version)}}
 
     async def update(self, kind: object, obj: dict[str, Any]) -> dict[str, Any]:
+        if obj["metadata"]["resourceVersion"] != str(self.version):
+            raise Conflict({"code": 409, "reason": "Conflict", "message": "changed"})
+        self.version += 1
         self.renewals.append(obj)
         self.renewed.set()
-        return obj
+        return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}}
 
 
 class Clusters:
@@ -166,3 +172,18 @@ async def test_a_failed_heartbeat_waits_for_its_next_turn(
     assert hub.renewals == []
     assert "you are denied" in caplog.text
     assert "merope accept c1" in caplog.text
+
+
+async def test_the_lease_is_read_once_and_again_where_somebody_else_wrote_it(hub: Hub, clusters: Clusters) -> None:
+    clusters.become("True", 60)
+    async with Running(keeper(hub, clusters)):
+        for duration in (50, 40):
+            clusters.become("True", duration)
+            await settle()
+        assert (hub.reads, len(hub.renewals)) == (1, 3)
+
+        hub.version += 1
+        clusters.become("True", 30)
+        await settle()
+
+    assert (hub.reads, len(hub.renewals)) == (2, 4)
