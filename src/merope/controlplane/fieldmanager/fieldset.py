@@ -21,13 +21,17 @@ _ORDER: Final = {"f": 0, "k": 1, "v": 2, "i": 3}
 
 
 class FieldSet:
-    """A set of paths. Treat as immutable once shared: operations return new sets and may share subtrees."""
+    """A set of paths. Treat as immutable once shared: operations return new sets and may share subtrees.
 
-    __slots__ = ("children", "members")
+    ``json`` is its JSON form where it was made from one.
+    """
+
+    __slots__ = ("children", "json", "members")
 
     def __init__(self, members: set[Element] | None = None, children: dict[Element, FieldSet] | None = None) -> None:
         self.members: set[Element] = members if members is not None else set()
         self.children: dict[Element, FieldSet] = children if children is not None else {}
+        self.json = b""
 
     def __bool__(self) -> bool:
         return bool(self.members) or bool(self.children)
@@ -70,10 +74,12 @@ class FieldSet:
         if not self:
             return other
         children = dict(self.children)
+        same = other.members <= self.members
         for element, child in other.children.items():
             mine = children.get(element)
-            children[element] = mine.union(child) if mine is not None else child
-        return FieldSet(self.members | other.members, children)
+            united = children[element] = mine.union(child) if mine is not None else child
+            same = same and united is mine
+        return self if same else FieldSet(self.members | other.members, children)
 
     def intersection(self, other: FieldSet) -> FieldSet:
         children: dict[Element, FieldSet] = {}
@@ -88,12 +94,14 @@ class FieldSet:
         if not other:
             return self
         children: dict[Element, FieldSet] = {}
+        same = self.members.isdisjoint(other.members)
         for element, child in self.children.items():
             theirs = other.children.get(element)
             rest = child.difference(theirs) if theirs is not None else child
+            same = same and rest is child
             if rest:
                 children[element] = rest
-        return FieldSet(self.members - other.members, children)
+        return self if same else FieldSet(self.members - other.members, children)
 
     def without_subtrees(self, other: FieldSet) -> FieldSet:
         """The paths that are neither members of ``other`` nor below one."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from merope.controlplane.fieldmanager.fieldset import FieldSet
 from merope.lang.schema import Node
 
@@ -86,6 +88,24 @@ def reset_fields(paths: Sequence[Sequence[str]]) -> FieldSet:
     return out
 
 
+#: Decoded sets by their JSON. Objects of one kind, and one object at each write, have few different ones. A set is not
+#: changed any more once it is here.
+_DECODED: Final[dict[bytes, FieldSet]] = {}
+_DECODED_KEPT: Final = 2048
+
+
+def _fields_of(fields: Mapping[str, Any]) -> FieldSet:
+    key = orjson.dumps(fields)
+    found = _DECODED.get(key)
+    if found is None:
+        found = FieldSet.from_json(fields)
+        found.json = key
+        if len(_DECODED) >= _DECODED_KEPT:
+            _DECODED.clear()
+        _DECODED[key] = found
+    return found
+
+
 def decode(entries: Any) -> Record:
     """Raises ValueError where an entry is malformed."""
     record: Record = {}
@@ -96,7 +116,7 @@ def decode(entries: Any) -> Record:
             raise ValueError("fieldsType must be FieldsV1")
         api_version = entry.get("apiVersion", "")
         owner = owner_of(entry["operation"], entry.get("manager", ""), api_version, entry.get("subresource", ""))
-        fields = FieldSet.from_json(entry.get("fieldsV1") or {})
+        fields = _fields_of(entry.get("fieldsV1") or {})
         if fields:
             record[owner] = Owned(fields, api_version, entry.get("time") or "")
     return record
@@ -134,7 +154,8 @@ def encode(record: Record) -> list[dict[str, Any]]:
         if owned.time:
             entry["time"] = owned.time
         entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = owned.fields.to_json()
+        known = owned.fields.json
+        entry["fieldsV1"] = orjson.loads(known) if known else owned.fields.to_json()
         if owner.subresource:
             entry["subresource"] = owner.subresource
         out.append(entry)

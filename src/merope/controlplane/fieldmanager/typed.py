@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
+import orjson
+
 from merope.controlplane.fieldmanager.fieldset import Element, FieldSet, Path, path_text, value_json
 from merope.lang.goformat import format_value, type_name
 from merope.lang.schema import ANY, Node, build
@@ -27,7 +29,7 @@ class TypedError(Exception):
 
 def shape(node: Node, value: Any) -> Shape:
     """How ``value`` (None counts as empty) is owned at ``node``."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if node.raw or node.map_type == "atomic" or node.list_type is not None:
             return "leaf"
         return "granular"
@@ -57,10 +59,10 @@ def item_element(node: Node, item: Any) -> Element:
     """The path element of an item of an associative list. Raises TypedError where it has no keys."""
     keys = list_keys(node)
     if not keys:
-        if isinstance(item, Mapping | list):
+        if isinstance(item, dict | list):
             raise TypedError("associative list without keys has an element that's a map type")
         return f"v:{value_json(item)}"
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         raise TypedError("associative list with keys may not have non-map elements")
     found: dict[str, Any] = {}
     for key in sorted(keys):
@@ -234,6 +236,8 @@ def _compare(node: Node, before: Any, after: Any, path: Path, out: Comparison) -
         target.insert(path)
         _whole(node, value, path, target)
         return
+    if equal(before, after):
+        return  # most of an object is as it was: told in one go, without a walk
     kinds = {shape(node, value) for value in (before, after) if value not in (None, {}, [])}
     if not kinds:
         if before != after or type(before) is not type(after):
@@ -244,8 +248,7 @@ def _compare(node: Node, before: Any, after: Any, path: Path, out: Comparison) -
     elif kinds == {"associative"}:
         _compare_lists(node, before or [], after or [], path, out)
     elif kinds == {"leaf"}:
-        if not equal(before, after):
-            out.modified.insert(path)
+        out.modified.insert(path)
     else:  # the value changed its nature
         out.removed.insert(path)
         _whole(node, before, path, out.removed)
@@ -293,13 +296,27 @@ def _by_element(node: Node, items: Sequence[Any]) -> dict[Element, list[Any]]:
 
 def equal(one: Any, other: Any) -> bool:
     """Equality of JSON values: true is not 1, while 1 is 1.0."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(equal(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(equal(a, b) for a, b in zip(one, other, strict=True))
-    return bool(one == other)
+    if not one == other:  # noqa: SIM201 - Python's equality is the coarser one, and by far the faster
+        return False
+    if isinstance(one, str) or one is other:
+        return True
+    if isinstance(one, dict | list):
+        try:
+            if orjson.dumps(one) == orjson.dumps(other):
+                return True
+        except TypeError:  # a number of more than 64 bits
+            pass
+        return _strictly_equal(one, other)
+    return isinstance(one, bool) is isinstance(other, bool)
+
+
+def _strictly_equal(one: Any, other: Any) -> bool:
+    """For values that Python calls equal: whether the same places hold booleans."""
+    if isinstance(one, dict):
+        return all(_strictly_equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return all(map(_strictly_equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool)
 
 
 # --- merging -----------------------------------------------------------------------------------------------------
@@ -445,7 +462,7 @@ def _value_problems(node: Node, value: Any, path: Path) -> Iterator[str]:
     where = path_text(path)
     match node.kind:
         case "object":
-            if not isinstance(value, Mapping):
+            if not isinstance(value, dict):
                 yield f"{where}: expected map, got &{{{format_value(value)}}}"
             elif node.map_type != "atomic":
                 yield from _field_problems(node, value, path)
@@ -464,7 +481,7 @@ def _value_problems(node: Node, value: Any, path: Path) -> Iterator[str]:
             if not isinstance(value, bool):
                 yield f"{where}: expected boolean, got &{{{format_value(value)}}}"
         case "any":
-            if isinstance(value, Mapping) and node.deduced:
+            if isinstance(value, dict) and node.deduced:
                 yield from _field_problems(node, value, path)
 
 
