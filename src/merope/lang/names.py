@@ -6,10 +6,14 @@ into its `Status` messages: clients and tests match on those texts, so they are 
 All lengths are counted in bytes of UTF-8, whichever word the message uses for them.
 """
 
+import functools
 import re
+from collections.abc import Callable
 
 LABEL_MAX = 63
 SUBDOMAIN_MAX = 253
+#: Longest text, in characters, of which the answer is remembered: any label key that is valid.
+_REMEMBERED_LENGTH = SUBDOMAIN_MAX + 1 + LABEL_MAX
 
 _DNS1123_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS1123_SUBDOMAIN = rf"{_DNS1123_LABEL}(\.{_DNS1123_LABEL})*"
@@ -33,10 +37,22 @@ def regex_problem(message: str, pattern: str, *examples: str) -> str:
     return f"{message} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
+def _remembered(check: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """Keep what was found out about short texts: the same few labels, keys and names come with every write."""
+    known = functools.lru_cache(maxsize=4096)(lambda text: tuple(check(text)))
+
+    @functools.wraps(check)
+    def problems(text: str) -> list[str]:
+        return list(known(text)) if len(text) <= _REMEMBERED_LENGTH else check(text)
+
+    return problems
+
+
 def _longer(text: str, limit: int) -> bool:
     return len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit
 
 
+@_remembered
 def is_dns1123_label(text: str) -> list[str]:
     """Problems of a name of at most 63 lower-case letters, digits and dashes (namespaces, clusters, services)."""
     problems = []
@@ -59,6 +75,7 @@ def is_dns1123_label(text: str) -> list[str]:
     return problems
 
 
+@_remembered
 def is_dns1123_subdomain(text: str) -> list[str]:
     """Problems of a name of at most 253 characters made of labels joined by dots (most objects' names)."""
     return _subdomain(text, "characters")
@@ -80,6 +97,7 @@ def _subdomain(text: str, unit: str) -> list[str]:
     return problems
 
 
+@_remembered
 def is_dns1035_label(text: str) -> list[str]:
     """Problems of a label that must start with a letter (service names, plurals and kinds of CRDs)."""
     problems = []
@@ -98,6 +116,7 @@ def is_dns1035_label(text: str) -> list[str]:
     return problems
 
 
+@_remembered
 def is_qualified_name(text: str) -> list[str]:
     """Problems of `name` or `prefix/name`: label and annotation keys, finalizers, condition types."""
     problems: list[str] = []
@@ -127,6 +146,7 @@ def is_qualified_name(text: str) -> list[str]:
     return problems
 
 
+@_remembered
 def is_label_value(text: str) -> list[str]:
     """Problems of a label's value: empty, or at most 63 letters, digits, dashes, underscores and dots."""
     problems = []
@@ -170,6 +190,7 @@ def is_config_map_key(text: str) -> list[str]:
     return problems
 
 
+@_remembered
 def is_path_segment_name(text: str) -> list[str]:
     """Problems of a name whose only rule is that it can stand in a URL path (RBAC objects)."""
     if text in (".", ".."):
