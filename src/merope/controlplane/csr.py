@@ -240,7 +240,7 @@ def _validate_status(endpoint: str, status: Mapping[str, Any], before: Mapping[s
             problems.append(
                 errors.forbidden_field(path, f'updates may not remove a condition of type "{kind}"'),
             )
-        elif kind in _DECISIONS and now != earlier:
+        elif kind in _DECISIONS and endpoint != "approval" and now != earlier:
             problems.append(
                 errors.forbidden_field(path, f'updates may not modify a condition of type "{kind}"'),
             )

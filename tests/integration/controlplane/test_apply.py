@@ -95,10 +95,11 @@ def test_a_conflict_names_every_field_and_its_owner(applier: Applier) -> None:
         'Apply failed with 3 conflicts: conflicts with "one":\n- .data.a\n- .data.b\n'
         'conflicts with "upd" using v1:\n- .data.c'
     )
-    assert refused.body["details"]["causes"][2] == {
-        "reason": "FieldManagerConflict",
-        "message": 'conflict with "upd" using v1',
-        "field": ".data.c",
+    causes = {cause["field"]: (cause["reason"], cause["message"]) for cause in refused.body["details"]["causes"]}
+    assert causes == {
+        ".data.a": ("FieldManagerConflict", 'conflict with "one"'),
+        ".data.b": ("FieldManagerConflict", 'conflict with "one"'),
+        ".data.c": ("FieldManagerConflict", 'conflict with "upd" using v1'),
     }
 
 
