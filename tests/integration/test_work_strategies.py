@@ -432,3 +432,15 @@ async def test_a_work_whose_record_is_deleted_is_applied_anew(agent: Fleet) -> N
         return [owner["uid"] for owner in live["metadata"]["ownerReferences"]] == [applied_work["metadata"]["uid"]]
 
     await eventually(again, "a new record and object", timeout=10)
+
+
+async def test_fields_that_cannot_be_ignored_are_reported_as_such(agent: Fleet) -> None:
+    ignore = [{"condition": "OnSpokePresent", "jqPathExpressions": [".data["]}]
+    configs = [configured("bad-jq", updateStrategy=strategy("ServerSideApply", ignoreFields=ignore))]
+    await agent.create_work("bad-jq", config_map("bad-jq", a="1"), manifestConfigs=configs)
+
+    work = await agent.condition("bad-jq", "Applied", "False")
+
+    status, reason, message = manifest_condition(work, 0)
+    assert (status, reason) == ("False", "AppliedManifestSSAIgnoreFieldError")
+    assert message.startswith("Failed to process ignoreFields: JQ expression error in '.data[': ")

@@ -106,5 +106,13 @@ def _index(pointer: str, part: str) -> int:
 
 
 def _remove_jq(manifest: Manifest, expression: str) -> Manifest:
-    """A jq path: ``del(...)`` of it, which has a second."""
-    raise IgnoreFieldError(f"JQ expression error in '{expression}': jq is not available")
+    """A jq path: what ``del`` of it leaves, if that is an object."""
+    from merope.lang import jq  # few works need it
+
+    try:
+        result = jq.delete(expression, manifest)
+    except jq.JqError as error:
+        raise IgnoreFieldError(f"JQ expression error in '{expression}': {error}") from error
+    if not isinstance(result, dict):
+        raise IgnoreFieldError(f"JQ expression error in '{expression}': jq expression did not return an object")
+    return result

@@ -65,3 +65,13 @@ def test_null_creation_times_are_dropped_at_any_depth() -> None:
         "spec": {"items": [{"template": {"metadata": {"labels": {}}}}]},
     }
     assert without_null_creation_times({"creationTimestamp": None}) == {"creationTimestamp": None}
+
+
+def test_jq_paths_remove_what_del_would() -> None:
+    found = stripped(jqPathExpressions=['.spec.list[] | select(.name == "n") | .image', ".spec.replicas"])
+
+    assert found["spec"] == {"list": [{"name": "n"}, {"image": "j"}], "a~b": 1}
+    for expression in (".spec[", ".metadata.name.x", "."):
+        with pytest.raises(IgnoreFieldError) as caught:
+            stripped(jqPathExpressions=[expression])
+        assert str(caught.value).startswith(f"JQ expression error in '{expression}': ")

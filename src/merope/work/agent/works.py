@@ -355,7 +355,10 @@ class WorkController:
                 def report(raw: Manifest) -> None:
                     set_observed(raw.setdefault("status", {}), observations, generation)
 
-                written = await self._status.write(work, report)
+                try:
+                    written = await self._status.write(work, report)
+                except NotFound:
+                    return None  # it went while we looked
                 if complete(status.get("conditions")) and not complete(conditions_of(written)):
                     self.applying.add(key)  # it was left alone, and is to be served again
                 return jitter(self._status_sync_interval, _STATUS_JITTER)
