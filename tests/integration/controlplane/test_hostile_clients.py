@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -216,4 +217,15 @@ async def test_many_idle_connections_disturb_nobody(hub: Instance) -> None:
         assert response.status == 200
 
     for one in idle:
+        one.close()
+
+
+async def test_idle_connections_do_not_hold_up_a_stop(tmp_path: Path) -> None:
+    async with Process(Options(tmp_path, [ServerSpec("hub")], Durability.MEMORY)) as process:
+        idle = [await Raw.open(process.instances["hub"]) for _ in range(20)]
+        started = time.monotonic()
+
+    assert time.monotonic() - started < 0.8
+    for one in idle:
+        assert await one.ended()
         one.close()

@@ -62,6 +62,11 @@ class _Connection(web.RequestHandler):
         self._forget()
         super().connection_lost(exc)
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """End the connection: at once where it is idle, else when its request is answered or the time is up."""
+        self.close()
+        await super().shutdown(timeout)
+
     def _forget(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
