@@ -289,8 +289,11 @@ class Database:
                 part.rename(f"{aside}{suffix}")
         sync_directory(self.path.parent)
         self._prepare()
-        # Where the ceiling itself is lost, step far above what is known to have been issued.
-        ceiling = ceiling or max((row[1] for row in rows.values()), default=1) + 100 * RESERVATION
+        if not ceiling:
+            # Step above what is known to have been issued, and above what can have been: nobody has written a
+            # thousand times in each second since the epoch.
+            known = max((row[1] for row in rows.values()), default=1) + 100 * RESERVATION
+            ceiling = max(known, int(time.time() * 1000))
         self._run("BEGIN IMMEDIATE")
         assert self._connection is not None
         self._connection.executemany(

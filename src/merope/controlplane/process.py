@@ -147,6 +147,7 @@ class Instance:
             # The lock first: what follows changes the directory.
             if self._options.durability is Durability.MEMORY:
                 self._lock.acquire()
+            self._check_not_emptied()
             store = Store(self.directory / "store.db", durability=self._options.durability)
             await store.open()
             self._store = store
@@ -154,8 +155,11 @@ class Instance:
                 log.warning("%s: %s", self.name, problem)
             listening = self._socket = self._take_port()
             names = [*self._options.names, *([] if _is_wildcard(self._options.bind) else [self._options.bind])]
-            self._pki = Pki(self.directory / "pki", name=self.name, names=names)
-            self._context = self._pki.server_context()
+            try:
+                self._pki = Pki(self.directory / "pki", name=self.name, names=names)
+                self._context = self._pki.server_context()
+            except ValueError as error:
+                raise ProcessError(f"{self.name}: {self.directory / 'pki'} cannot be read: {error}") from error
             self._write_kubeconfig()
             server = Server(self.name, store, self._pki, static_tokens=self._options.static_tokens)
             server.url = self.url
@@ -201,12 +205,21 @@ class Instance:
             self._write_kubeconfig()
             log.info("%s: certificates renewed", self.name)
 
+    def _check_not_emptied(self) -> None:
+        """Refuse to begin anew, with versions that clients have seen before, where there was a state. ProcessError."""
+        database = self.directory / "store.db"
+        if (self.directory / "server.json").exists() and database.exists() and not database.stat().st_size:
+            raise ProcessError(
+                f"{database} is empty, although this server has run before: put a backup in its place, or delete the "
+                "file to begin with nothing"
+            )
+
     def _take_port(self) -> socket.socket:
         """Bind the port that this server is known by, or choose one for good. Raises ProcessError, FormatTooNew."""
         state = self.directory / "server.json"
         known: dict[str, Any] = {}
         with contextlib.suppress(FileNotFoundError):
-            known = json.loads(state.read_bytes())
+            known = _decoded(state)
         if known.get("format", STATE_FORMAT) > STATE_FORMAT:
             raise FormatTooNew(state, known["format"], STATE_FORMAT)
         host, port = self._options.bind, self._spec.port or known.get("port", 0)
@@ -227,6 +240,16 @@ class Instance:
         content = self._pki.admin_kubeconfig(self.url, self.name)
         if not self.kubeconfig.exists() or self.kubeconfig.read_bytes() != content:
             write_private(self.kubeconfig, content)
+
+
+def _decoded(state: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(state.read_bytes())
+    except ValueError as error:
+        raise ProcessError(f"{state} cannot be read: {error}") from error
+    if not isinstance(known, dict):
+        raise ProcessError(f"{state} is no JSON object")
+    return known
 
 
 def _is_wildcard(host: str) -> bool:

@@ -251,6 +251,29 @@ def test_state_of_a_newer_release_is_refused_in_one_line(start: Any) -> None:
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("server.json", "{", "server.json cannot be read"),
+        ("server.json", "[]", "server.json is no JSON object"),
+        ("pki/ca.crt", "x", "pki cannot be read"),
+        ("pki/sa.key", "", "pki cannot be read"),
+        ("store.db", "", "store.db is empty, although this server has run before"),
+    ],
+)
+def test_broken_state_is_told_in_one_line(start: Any, file: str, content: str, complaint: str) -> None:
+    first = start("--server=hub")
+    first.end()
+    (first.state / "hub" / file).write_text(content)
+
+    again = start("--server=hub")
+    _, err = again.process.communicate(timeout=30)
+
+    assert again.process.returncode == 1
+    assert complaint in err
+    assert len(err.splitlines()) == 1
+
+
 async def test_static_tokens_authenticate(start: Any, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.csv"
     tokens.write_text('secret-token,root,1,"system:masters"\n')
