@@ -173,6 +173,16 @@ class Pairs:
                 self._values[key] = {}
             values = self._values[key]
             codes[at] = values.setdefault(value, len(values) + 1)
+            if len(values) > 2 * self._room:
+                self._forget_unused(key)
+
+    def _forget_unused(self, key: str) -> None:
+        """Values come and go (versions do): codes are given out anew to those that are left."""
+        codes = self._codes[key]
+        used = np.unique(codes[codes != 0])
+        names = {code: value for value, code in self._values[key].items()}
+        self._values[key] = {names[code]: place for place, code in enumerate(used.tolist(), start=1)}
+        self._codes[key] = np.where(codes == 0, 0, np.searchsorted(used, codes) + 1).astype(np.int32)
 
     def grow(self, room: int) -> None:
         """There are more clusters than before."""

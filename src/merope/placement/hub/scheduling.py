@@ -14,11 +14,12 @@ from time import perf_counter
 from typing import Final
 
 from merope.api.cluster.v1beta1 import Placement
-from merope.kube import BatchFailed, Controller, Manager, ObjectKey, Snapshot
+from merope.kube import BatchFailed, Controller, Manager, ObjectKey, Snapshot, TerminalError
 from merope.placement.decision import Decision, decide
 from merope.placement.hub.binding import Binder, Desired, compare
 from merope.placement.hub.observed import SWEEP, Observed, schedulable
 from merope.placement.scheduler import masks
+from merope.placement.sets import BrokenSet
 from merope.placement.verdict import score_note
 
 #: Changes are gathered for this long (seconds): they come in droves, and one evaluation serves them all. A change of
@@ -68,6 +69,9 @@ class SchedulingController:
                     continue
                 try:
                     desired = await self._decide(key, again)
+                except BrokenSet as error:
+                    failures[key] = TerminalError(str(error))  # once the set is repaired we hear of it
+                    continue
                 except Exception as error:
                     failures[key] = error
                     continue
