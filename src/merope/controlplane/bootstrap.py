@@ -6,7 +6,8 @@ At each start missing objects, rules and subjects are added back; nothing is tak
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from merope.controlplane.authz import GROUP, Rule, uncovered
@@ -26,6 +27,8 @@ _HEALTH: Final = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _API_VERSION: Final = f"{GROUP}/v1"
 
 RuleDict = dict[str, list[str]]
+#: Group, version and plural of a resource.
+Path = tuple[str, str, str]
 
 
 def _rule(verbs: Sequence[str], groups: Sequence[str], resources: Sequence[str], names: Sequence[str] = ()) -> RuleDict:
@@ -325,18 +328,12 @@ def roles() -> Iterator[Object]:
 
 
 async def ensure(server: Server) -> None:
-    """Create what is missing and complete what is incomplete. Idempotent; run at each start before serving."""
-    local = server.local()
-    for name in NAMESPACES:
-        await _ensure(
-            server, ("", "v1", "namespaces"), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        )
-    for role in cluster_roles():
-        await _ensure(server, (GROUP, "v1", "clusterroles"), role)
-    for role in roles():
-        await _ensure(server, (GROUP, "v1", "roles"), role)
-    for binding in cluster_role_bindings():
-        await _ensure(server, (GROUP, "v1", "clusterrolebindings"), binding)
+    """Create what is missing and complete what is incomplete. Idempotent; run at each start before serving.
+
+    The namespaces come first, then everything else side by side: so the store syncs all of it at once.
+    """
+    namespaces: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in NAMESPACES]
+    await _ensure_all(server, ((("", "v1", "namespaces"), namespace) for namespace in namespaces))
     bundle = server.pki.ca_pem.decode()
     authentication: Object = {
         "apiVersion": "v1",
@@ -344,18 +341,23 @@ async def ensure(server: Server) -> None:
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
         "data": {"client-ca-file": bundle},
     }
-    await _ensure(server, ("", "v1", "configmaps"), authentication)
-    found = await local.get(("", "v1", "configmaps"), authentication["metadata"]["name"], "kube-system")
-    if (found.get("data") or {}).get("client-ca-file") != bundle:
-        await local.patch(
-            ("", "v1", "configmaps"),
-            authentication["metadata"]["name"],
-            {"data": authentication["data"]},
-            namespace="kube-system",
-        )
+    wanted: list[tuple[Path, Object]] = [(("", "v1", "configmaps"), authentication)]
+    for plural, objects in (
+        ("clusterroles", cluster_roles()),
+        ("roles", roles()),
+        ("clusterrolebindings", cluster_role_bindings()),
+    ):
+        wanted += [((GROUP, "v1", plural), obj) for obj in objects]
+    await _ensure_all(server, wanted)
 
 
-async def _ensure(server: Server, gvr: tuple[str, str, str], wanted: Object) -> None:
+async def _ensure_all(server: Server, wanted: Iterable[tuple[Path, Object]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for path, obj in wanted:
+            group.create_task(_ensure(server, path, obj))
+
+
+async def _ensure(server: Server, gvr: Path, wanted: Object) -> None:
     metadata = wanted["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     entry = server.store.get(GroupResource(gvr[0], gvr[2]), namespace, name)
@@ -368,8 +370,10 @@ async def _ensure(server: Server, gvr: tuple[str, str, str], wanted: Object) -> 
         return
     if gvr[0] == GROUP:
         completed = completion(entry.parsed(), wanted)
-        if completed:
-            await server.local().patch(gvr, name, completed, namespace=namespace)
+    else:
+        completed = {key: value for key, value in wanted.items() if key == "data" and entry.parsed().get(key) != value}
+    if completed:
+        await server.local().patch(gvr, name, completed, namespace=namespace)
 
 
 def completion(found: Object, wanted: Object) -> Object:
