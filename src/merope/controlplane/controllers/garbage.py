@@ -82,7 +82,8 @@ class GarbageCollector:
         self._resource_of = ResourceOfStorage(server)
         self._client = server.local(controller_user(USER), USER)
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._reported: set[tuple[str, str]] = set()
+        # Objects, by uid, with the owners of theirs that were reported to be elsewhere.
+        self._reported: dict[str, set[str]] = {}
         #: Objects with an owner of a kind that is not served; they are looked at again when the set of kinds changes.
         self._puzzling: set[Key] = set()
         server.follow_resources(self._kinds_changed)
@@ -109,6 +110,7 @@ class GarbageCollector:
     def _changed(self, change: Change) -> None:
         entry = change.entry
         if change.type == "DELETED":
+            self._reported.pop(entry.uid, None)
             for dependent in self._server.store.dependents(entry.uid):
                 self._add(dependent)
             # An owner in foreground deletion may have waited for this one.
@@ -144,6 +146,14 @@ class GarbageCollector:
         found = (self._owner(entry, reference) for reference in _references(entry))
         return [owner for owner in found if isinstance(owner, Entry) and _in_foreground(owner)]
 
+    def _dependents(self, owner: Entry) -> list[Entry]:
+        """The dependents that an owner can have: those of a namespaced one are in its namespace.
+
+        Whoever writes references to it elsewhere must not be able to hold it up.
+        """
+        found = self._server.store.dependents(owner.uid)
+        return [entry for entry in found if not owner.namespace or entry.namespace == owner.namespace]
+
     def _owner(self, item: Entry, reference: Mapping[str, Any]) -> Entry | Resource | None:
         """The owner; its Resource where there is no such object; None where the kind is not served."""
         group, _, version = reference.get("apiVersion", "").rpartition("/")
@@ -174,7 +184,7 @@ class GarbageCollector:
 
     async def _collect(self, entry: Entry, resource: Resource) -> None:
         owners = [(str(reference.get("uid", "")), self._state(entry, reference)) for reference in _references(entry)]
-        dependents = self._server.store.dependents(entry.uid)
+        dependents = self._dependents(entry)
         decision = decide(
             owners,
             finalizers=entry.finalizers,
@@ -221,15 +231,15 @@ class GarbageCollector:
     async def _report_invalid_namespaces(self, item: Entry) -> None:
         """Warn once of owner references that point into another namespace."""
         for reference in _references(item):
-            key = (item.uid, str(reference.get("uid", "")))
+            uid = str(reference.get("uid", ""))
             found = self._owner(item, reference)
-            if key in self._reported or not isinstance(found, Resource) or not found.namespaced:
+            if uid in self._reported.get(item.uid, ()) or not isinstance(found, Resource) or not found.namespaced:
                 continue
             if not self._lives_elsewhere(found, item, reference):
                 continue
             if len(self._reported) >= _REPORTS_KEPT:
                 self._reported.clear()
-            self._reported.add(key)
+            self._reported.setdefault(item.uid, set()).add(uid)
             await self._client.create(
                 ("", "v1", "events"), _invalid_namespace_event(item, reference, self._server.now()), item.namespace
             )
@@ -259,7 +269,7 @@ class GarbageCollector:
     async def _await_dependents(self, entry: Entry, resource: Resource) -> None:
         blocking = [
             dependent
-            for dependent in self._server.store.dependents(entry.uid)
+            for dependent in self._dependents(entry)
             if any(
                 reference.get("uid") == entry.uid and reference.get("blockOwnerDeletion")
                 for reference in _references(dependent)
@@ -273,7 +283,7 @@ class GarbageCollector:
                 self._add(dependent)
 
     async def _orphan_dependents(self, entry: Entry, resource: Resource) -> None:
-        for dependent in self._server.store.dependents(entry.uid):
+        for dependent in self._dependents(entry):
             through = self._resource_of(dependent.storage)
             if through is not None:
                 await self._drop_references(dependent, through, [entry.uid])
