@@ -142,6 +142,8 @@ class Views:
 
     def _keep(self, key: tuple[Any, ...], entry: Entry, obj: Object) -> bytes:
         data = orjson.dumps(obj)
+        # Two readers may have converted it at the same time.
+        self._held -= len(self._converted.pop(key, b""))
         self._converted[key] = data
         self._held += len(data)
         while self._held > _BUDGET and len(self._converted) > 1:
