@@ -444,3 +444,48 @@ async def test_fields_that_cannot_be_ignored_are_reported_as_such(agent: Fleet) 
     status, reason, message = manifest_condition(work, 0)
     assert (status, reason) == ("False", "AppliedManifestSSAIgnoreFieldError")
     assert message.startswith("Failed to process ignoreFields: JQ expression error in '.data[': ")
+
+
+async def test_what_may_not_be_watched_is_applied_all_the_same(agent: Fleet) -> None:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gadgets.work.example.com"},
+        "spec": {
+            "group": "work.example.com",
+            "names": {"kind": "Gadget", "plural": "gadgets"},
+            "scope": "Cluster",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "gadgets", "labels": {"open-cluster-management.io/aggregate-to-work": "true"}},
+        "rules": [
+            {
+                "apiGroups": ["work.example.com"],
+                "resources": ["gadgets"],
+                "verbs": ["create", "get", "update", "patch", "delete"],
+            }
+        ],
+    }
+    gadget = {"apiVersion": "work.example.com/v1", "kind": "Gadget", "metadata": {"name": "g"}, "size": 3}
+    await agent.create_work("gadgets", definition, role)
+    await agent.condition("gadgets", "Available")
+    await agent.create_work("gadget", gadget)
+    await agent.condition("gadget", "Available")
+    ref = ResourceRef("work.example.com", "v1", "gadgets", False)
+    await agent.cluster.patch(ref, "g", {"size": 4})
+
+    await agent.hub.patch(WORKS, "gadget", {"metadata": {"labels": {"look": "again"}}}, namespace=CLUSTER)
+
+    async def corrected() -> bool:
+        found = await agent.find(ref, "g")
+        return found is not None and found["size"] == 3
+
+    await eventually(corrected, "the correction that comes with the next application")
+    await agent.hub.delete(WORKS, "gadget", CLUSTER)
+    await agent.work_gone("gadget")
+    assert await agent.find(ref, "g") is None

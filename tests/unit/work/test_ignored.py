@@ -50,6 +50,10 @@ def test_the_hash_is_that_of_gos_rendering() -> None:
     text = "&{map[a:map[e:map[] l:[] z:[x y <nil> true 1.5]] b:1 f:1e+06 s:]}"
 
     assert config_hash(obj) == hashlib.md5(text.encode()).hexdigest()
+    # As another implementation computed it (scenario 07 of the recorded requests).
+    recorded = {"apiVersion": "v1", "data": {"b": "3"}, "kind": "ConfigMap"}
+    recorded["metadata"] = {"name": "ssa", "namespace": "default"}
+    assert config_hash(recorded) == "e6ef692ff5f8b0537d539f713b5fb6e5"
     assert with_hash({"metadata": {"annotations": {"a": "b"}}}, "h")["metadata"]["annotations"] == {
         "a": "b",
         "open-cluster-management.io/config-spec-hash": "h",

@@ -100,16 +100,19 @@ def _mark(metadata: Metadata, contents: bool) -> Hashable:
     )
 
 
+_Marks = tuple[Hashable, Hashable]
+
+
 @dataclass
 class _Object:
-    """What is tracked of an object: how each of its works left it, which works follow all its changes, and its newest
-    state (None: deleted).
+    """What is tracked of an object: how each of its works left it, which works follow all its changes, and the marks of
+    its newest state, without and with its contents (None: deleted).
     """
 
     left: dict[str, Left] = field(default_factory=dict)
     followers: set[str] = field(default_factory=set)
     seen: int = 0
-    metadata: Metadata | None = None
+    marks: _Marks | None = None
 
 
 class Watches:
@@ -153,7 +156,7 @@ class Watches:
             entry = self._objects.setdefault(tracked.ref, {}).setdefault((tracked.namespace, tracked.name), _Object())
             entry.left[work] = state
             (entry.followers.add if tracked in following else entry.followers.discard)(work)
-            if entry.seen > state.version and _differs(state, entry.metadata):
+            if entry.seen > state.version and _differs(state, entry.marks):
                 self._correct(work)
         if applied:
             self._works[work] = set(applied)
@@ -255,9 +258,9 @@ class Watches:
             return
         version = _number(snapshot.metadata)
         entry.seen = version
-        entry.metadata = None if gone else snapshot.metadata
+        entry.marks = None if gone else (_mark(snapshot.metadata, False), _mark(snapshot.metadata, True))
         for work, state in entry.left.items():
-            if work not in self._busy and not 0 < version <= state.version and _differs(state, entry.metadata):
+            if work not in self._busy and not 0 < version <= state.version and _differs(state, entry.marks):
                 self._correct(work)
         for work in entry.followers:
             self._changed(work)
@@ -296,8 +299,8 @@ class _Corrections:
         return self._delay
 
 
-def _differs(state: Left, metadata: Metadata | None) -> bool:
+def _differs(state: Left, marks: _Marks | None) -> bool:
     """Whether an object (None: it is gone) isn't as it was left, in what concerns the work."""
     if state.mark is None:
         return False
-    return metadata is None or _mark(metadata, state.contents) != state.mark
+    return marks is None or marks[state.contents] != state.mark
