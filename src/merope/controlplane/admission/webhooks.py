@@ -1,26 +1,23 @@
-"""Calling admission webhooks: over TLS, verified, within their time, as any Kubernetes API server does."""
+"""Admission webhooks: which are concerned, what they are asked, and what their answers mean."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import logging
-import os
-import ssl
 import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
 import orjson
 
 from merope.controlplane import errors
 from merope.controlplane.admission import conditions
 from merope.controlplane.admission.matching import NAMESPACES, Webhook, webhooks_of
-from merope.controlplane.admission.services import ServiceUnresolved, resolve_service
 from merope.controlplane.entry import Change
 from merope.controlplane.errors import ApiError
 from merope.controlplane.resource import GroupResource, Object, Request, Resource
+from merope.controlplane.webhookclient import CallFailed, WebhookClient
 from merope.lang import jsonpatch
 
 if TYPE_CHECKING:
@@ -31,12 +28,7 @@ _logger = logging.getLogger(__name__)
 _GROUP: Final = "admissionregistration.k8s.io"
 _MUTATING: Final = GroupResource(_GROUP, "mutatingwebhookconfigurations")
 _VALIDATING: Final = GroupResource(_GROUP, "validatingwebhookconfigurations")
-_LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _OPTIONS_KIND: Final = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
-
-
-class CallFailed(Exception):
-    """A webhook gave no usable answer; the failure policy decides what that means."""
 
 
 class Webhooks:
@@ -45,8 +37,7 @@ class Webhooks:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._hooks: dict[GroupResource, tuple[Webhook, ...]] = {_MUTATING: (), _VALIDATING: ()}
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._client = WebhookClient(server.store)
         self._unsubscribe: list[Callable[[], None]] = []
 
     async def start(self) -> None:
@@ -57,16 +48,13 @@ class Webhooks:
     async def stop(self) -> None:
         while self._unsubscribe:
             self._unsubscribe.pop()()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.close()
 
     def _changed(self, change: Change) -> None:
         self._load(change.entry.storage)
 
     def _load(self, storage: GroupResource) -> None:
         self._hooks[storage] = webhooks_of([entry.parsed() for entry in self._server.store.list(storage)])
-        self._contexts.clear()
 
     # --- the two phases ------------------------------------------------------------------------------------------
 
@@ -261,7 +249,7 @@ class Webhooks:
         review = self._review(request, resource, operation, obj, old)
         body = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": review}
         try:
-            response = await self._post(hook, orjson.dumps(body))
+            response = _response(await self._client.post(hook.client, body, seconds=hook.seconds))
         except CallFailed as error:
             self._failed(hook, f"failed to call webhook: {error}")
             return None
@@ -280,60 +268,12 @@ class Webhooks:
             raise errors.internal(f'failed calling webhook "{hook.name}": {problem}')
         _logger.warning("webhook %s failed and is ignored: %s", hook.name, problem)
 
-    async def _post(self, hook: Webhook, body: bytes) -> Mapping[str, Any]:
-        url, hostname = self._address(hook)
-        url = f"{url}?timeout={hook.seconds}s"
-        if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=True, trust_env=False)
-        try:
-            async with self._session.post(
-                url,
-                data=body,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
-                ssl=self._context(hook.client.get("caBundle", "")),
-                server_hostname=hostname or None,
-                timeout=aiohttp.ClientTimeout(total=hook.seconds),
-                allow_redirects=False,
-            ) as answer:
-                raw = await answer.content.read(_LARGEST_ANSWER + 1)
-                while len(raw) <= _LARGEST_ANSWER and not answer.content.at_eof():
-                    raw += await answer.content.read(_LARGEST_ANSWER + 1 - len(raw))
-                if not 200 <= answer.status < 300:
-                    raise CallFailed(f"unexpected status {answer.status} of {url}")
-        except TimeoutError:
-            raise CallFailed(f'Post "{url}": context deadline exceeded') from None
-        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            raise CallFailed(f'Post "{url}": {_explained(error)}') from error
-        if len(raw) > _LARGEST_ANSWER:
-            raise CallFailed("the answer is too large")
-        try:
-            response = orjson.loads(raw)["response"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise CallFailed("the answer is no AdmissionReview with a response") from None
-        if not isinstance(response, Mapping):
-            raise CallFailed("the answer is no AdmissionReview with a response")
-        return response
 
-    def _address(self, hook: Webhook) -> tuple[str, str]:
-        """URL, and the name that its certificate must have where that is not the URL's own."""
-        if hook.client.get("url"):
-            return hook.client["url"], ""
-        try:
-            return resolve_service(self._server.store, hook.client.get("service") or {})
-        except ServiceUnresolved as error:
-            raise CallFailed(str(error)) from error
-
-    def _context(self, bundle: str) -> ssl.SSLContext:
-        context = self._contexts.get(bundle)
-        if context is None:
-            try:
-                pem = base64.b64decode(bundle).decode() if bundle else None
-                context = ssl.create_default_context(cadata=pem)
-            except (ValueError, ssl.SSLError) as error:
-                raise CallFailed(f"caBundle: {error}") from error
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._contexts[bundle] = context
-        return context
+def _response(answer: Any) -> Mapping[str, Any]:
+    response = answer.get("response") if isinstance(answer, Mapping) else None
+    if not isinstance(response, Mapping):
+        raise CallFailed("the answer is no AdmissionReview with a response")
+    return response
 
 
 def _irregular(response: Mapping[str, Any], uid: str, *, mutating: bool) -> str:
@@ -350,26 +290,6 @@ def _irregular(response: Mapping[str, Any], uid: str, *, mutating: bool) -> str:
     if patch_type and not patch:
         return "webhook returned response.patchType but not response.patch"
     return f'unsupported patch type "{patch_type}"' if patch_type not in (None, "JSONPatch") else ""
-
-
-def _explained(error: Exception) -> str:
-    """Why a connection failed, in the words that Kubernetes' users know and search for."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            found = error.certificate_error
-            return f"tls: failed to verify certificate: x509: {getattr(found, 'verify_message', '') or found}"
-        case aiohttp.ClientConnectorDNSError():
-            return f"dial tcp: lookup {error.host}: no such host"
-        case aiohttp.ClientConnectorSSLError():
-            return f"tls: {getattr(error.os_error, 'reason', '') or error.os_error}"
-        case aiohttp.ClientConnectorError():
-            where = f"[{error.host}]" if ":" in error.host else error.host
-            number = error.os_error.errno
-            described = os.strerror(number).lower() if number else str(error.os_error)
-            return f"dial tcp {where}:{error.port}: connect: {described}"
-        case aiohttp.ServerDisconnectedError():
-            return "EOF"
-    return str(error)
 
 
 def _encoded(obj: Object | None) -> bytes:

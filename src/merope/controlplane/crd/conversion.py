@@ -15,10 +15,10 @@ import orjson
 
 from merope.controlplane.crd import embedded, structural
 from merope.controlplane.crd.schemas import CompiledSchema
-from merope.controlplane.crd.webhook import CallFailed
 from merope.controlplane.errors import ApiError, internal
 from merope.controlplane.registry import typed
 from merope.controlplane.resource import Object
+from merope.controlplane.webhookclient import CallFailed
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _IDENTITY: Final = ("name", "namespace", "uid")
 #: The most objects in one review.
 _AT_ONCE: Final = 500
+#: How long a webhook may take.
+_SECONDS: Final = 30.0
 _REVIEWS: Final = ("v1", "v1beta1")
 
 
@@ -91,7 +93,9 @@ class Converter:
             "request": {"uid": request_uid, "desiredAPIVersion": api_version, "objects": objects},
         }
         try:
-            answer = await self._server.custom.webhooks.post(webhook.get("clientConfig") or {}, review)
+            answer = await self._server.custom.webhooks.post(
+                webhook.get("clientConfig") or {}, review, seconds=_SECONDS
+            )
             converted = checked_response(answer, request_uid, objects, api_version)
             for obj in converted:
                 embedded.coerce(target.full, target.object_meta, obj)

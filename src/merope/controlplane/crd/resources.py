@@ -17,9 +17,9 @@ from merope.controlplane.crd.naming import ESTABLISHED, TERMINATING, is_true
 from merope.controlplane.crd.scale import ScalePaths
 from merope.controlplane.crd.schemas import CompiledSchema, cache_of
 from merope.controlplane.crd.strategy import CustomStrategy, DefaultingStrategy
-from merope.controlplane.crd.webhook import ConversionWebhooks
 from merope.controlplane.entry import Change, Entry
 from merope.controlplane.resource import GroupResource, GroupVersionKind, Object, Resource, Subresource
+from merope.controlplane.webhookclient import WebhookClient
 
 if TYPE_CHECKING:
     from merope.controlplane.server import Server
@@ -79,7 +79,7 @@ class CustomResources:
         self._by_definition: dict[str, tuple[Resource, ...]] = {}
         self._lifecycle = Lifecycle(server, storage_resource)
         #: How objects are converted where the definition names a webhook.
-        self.webhooks = ConversionWebhooks(server.store)
+        self.webhooks = WebhookClient(server.store)
         self._unsubscribe: Callable[[], None] | None = None
 
     def resources(self) -> Iterable[Resource]:

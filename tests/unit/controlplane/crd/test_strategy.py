@@ -12,11 +12,11 @@ from merope.controlplane.crd.conversion import checked_response, relabel
 from merope.controlplane.crd.resources import Served, _resource
 from merope.controlplane.crd.schemas import CompiledSchema
 from merope.controlplane.crd.strategy import DefaultingStrategy
-from merope.controlplane.crd.webhook import CallFailed
 from merope.controlplane.errors import ApiError
 from merope.controlplane.registry.typed import TypeMismatch
 from merope.controlplane.resource import Object, Options, Request, Resource, UserInfo
 from merope.controlplane.scheme import catalogue
+from merope.controlplane.webhookclient import CallFailed
 
 CATALOGUE = catalogue.load()
 SERVER: Any = SimpleNamespace(catalogue=CATALOGUE)
