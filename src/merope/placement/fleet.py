@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -251,6 +251,7 @@ class Fleet:
         self._columns: dict[tuple[str, str], Column] = {}
         self._members: OrderedDict[tuple[str, ...], tuple[tuple[int, ...], Ints]] = OrderedDict()
         self._births = 0
+        self._taints: dict[tuple[Taint, ...], tuple[Taint, ...]] = {}
 
     def __len__(self) -> int:
         """How many ordinals there are (not: how many clusters)."""
@@ -326,6 +327,8 @@ class Fleet:
         at = self.ordinal(cluster.name)
         before = self.clusters[at]
         changed = difference(before, cluster)
+        if cluster.taints:
+            cluster = replace(cluster, taints=self._shared(cluster.taints))
         self.clusters[at] = cluster
         self.alive[at] = not cluster.deleting
         self.tainted[at] = bool(cluster.taints)
@@ -338,6 +341,12 @@ class Fleet:
         if changed & (Aspect.WHOLE | Aspect.LIFE):
             self._outdate(at)
         return changed
+
+    def _shared(self, taints: tuple[Taint, ...]) -> tuple[Taint, ...]:
+        """One tuple for all that have the same taints: whoever asks about many clusters need not ask twice."""
+        if len(self._taints) > 2 * self._room:
+            self._taints.clear()
+        return self._taints.setdefault(taints, taints)
 
     def remove(self, name: str) -> None:
         """A cluster is gone. Its ordinal stays its name's."""

@@ -157,9 +157,16 @@ def filter_taints(policy: Policy, inputs: Inputs, candidates: Ints) -> Ints:
         raise policy.tolerations
     fleet, own = inputs.fleet, set(inputs.own.tolist())
     kept = np.ones(len(candidates), dtype=np.bool_)
-    for place in np.flatnonzero(fleet.tainted[candidates]).tolist():
-        at = int(candidates[place])
-        kept[place] = tolerated(_taints(fleet, at), policy.tolerations, at in own, inputs.now)[0]
+    asked: dict[tuple[int, bool], bool] = {}  # by identity: clusters share equal taints
+    places = np.flatnonzero(fleet.tainted[candidates])
+    for place, at in zip(places.tolist(), candidates[places].tolist(), strict=True):
+        taints, chosen = _taints(fleet, at), at in own
+        passes = asked.get((id(taints), chosen))
+        if passes is None:
+            passes = tolerated(taints, policy.tolerations, chosen, inputs.now)[0]
+            asked[id(taints), chosen] = passes
+        if not passes:
+            kept[place] = False
     return candidates[kept]
 
 
