@@ -36,9 +36,12 @@ _DEFAULT_SECONDS: Final = 60
 
 
 def grace_of(cluster: Mapping[str, Any]) -> timedelta:
-    """How long a cluster may be silent: five lease durations, of a minute each where none is given."""
-    seconds = (cluster.get("spec") or {}).get("leaseDurationSeconds") or _DEFAULT_SECONDS
-    return timedelta(seconds=_MISSED * seconds)
+    """How long a cluster may be silent: five lease durations, of a minute each where none is given.
+
+    One that is not positive counts as none: the API lets agents write it, and every look at it would be the last.
+    """
+    seconds = (cluster.get("spec") or {}).get("leaseDurationSeconds") or 0
+    return timedelta(seconds=_MISSED * (seconds if seconds > 0 else _DEFAULT_SECONDS))
 
 
 def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
@@ -48,6 +51,13 @@ def renewed_at(lease: Mapping[str, Any]) -> datetime | None:
         return datetime.fromisoformat(str(text).replace("Z", "+00:00")) if text else None
     except ValueError:
         return None
+
+
+def seconds_left(lease: Mapping[str, Any], grace: timedelta) -> float:
+    """Seconds until a Lease has run out; not positive where it has, or was never renewed."""
+    renewed = renewed_at(lease)
+    # In this order: an agent may write times that are the last ones of the calendar.
+    return (renewed - datetime.now(UTC) + grace).total_seconds() if renewed is not None else 0.0
 
 
 def micro_time(moment: datetime) -> str:
@@ -78,44 +88,45 @@ class LeaseReconciler:
         raw = cluster.raw
         if find_condition((raw.get("status") or {}).get("conditions"), HUB_ACCEPTED) is None:
             return None
-        lease = self._leases.get(LEASE_NAME, name)
-        if lease is None:
-            if cluster.deleting:
-                await self._declare_unknown(cluster)
-                return None
-            await self._create_lease(name)
-            return grace_of(raw).total_seconds()
+        cached = self._leases.get(LEASE_NAME, name)
+        if cached is None and cluster.deleting:
+            await self._declare_unknown(cluster)
+            return None
         grace = grace_of(raw)
-        left = self._left(lease.raw, grace)
-        if left <= 0:
+        lease = cached.raw if cached is not None else await self._create_lease(name)
+        if lease is None:
+            return grace.total_seconds()
+        left = seconds_left(lease, grace)
+        if left <= 0 and cached is not None:
             left = await self._left_live(name, grace)
         if left > 0:
             return left
         await self._declare_unknown(cluster)
         return grace.total_seconds()
 
-    @staticmethod
-    def _left(lease: Mapping[str, Any], grace: timedelta) -> float:
-        renewed = renewed_at(lease)
-        return (renewed + grace - datetime.now(UTC)).total_seconds() if renewed is not None else 0.0
-
     async def _left_live(self, name: str, grace: timedelta) -> float:
         try:
             lease = await self._client.get(CORE["Lease"], LEASE_NAME, name)
         except NotFound:
             return 0.0
-        return self._left(lease, grace)
+        return seconds_left(lease, grace)
 
-    async def _create_lease(self, name: str) -> None:
+    async def _create_lease(self, name: str) -> Manifest | None:
+        """The Lease as it is then: an agent that takes the label off hides it from the cache, and is found out here.
+
+        None where the namespace is not there yet, whose cluster's next change calls us again.
+        """
         lease = {
             "metadata": {"name": LEASE_NAME, "namespace": name, "labels": {CLUSTER_NAME_LABEL: name}},
             "spec": {"holderIdentity": LEASE_NAME, "renewTime": micro_time(datetime.now(UTC))},
         }
         try:
-            await self._client.create(CORE["Lease"], lease, name)
-        except (AlreadyExists, NotFound):
-            # It is there, hidden from the cache; or the namespace is not there yet, and its change calls us again.
-            return
+            try:
+                return await self._client.create(CORE["Lease"], lease, name)
+            except AlreadyExists:
+                return await self._client.get(CORE["Lease"], LEASE_NAME, name)
+        except NotFound:
+            return None
 
     async def _declare_unknown(self, cluster: Snapshot[ManagedCluster]) -> None:
         conditions = (cluster.raw.get("status") or {}).get("conditions")
