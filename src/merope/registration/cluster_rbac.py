@@ -22,6 +22,31 @@ WORK_FINALIZER: Final = "cluster.open-cluster-management.io/manifest-work-cleanu
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
+#: Namespaces of the hub itself: what is in them (locks, Secrets, other people's objects) is no cluster's business.
+_HUB_NAMESPACES: Final = frozenset(
+    {
+        "default",
+        "open-cluster-management",
+        "open-cluster-management-hub",
+        "open-cluster-management-agent",
+        "open-cluster-management-agent-addon",
+    }
+)
+
+
+def refusal(cluster: str) -> str | None:
+    """Why no cluster of this name can be accepted; None where one can.
+
+    A cluster's name is that of its namespace on the hub, and the last part of the name of its ClusterRole: neither may
+    be one that serves others.
+    """
+    if role_name(cluster) in (REGISTRATION_ROLE, WORK_ROLE):
+        return f"a cluster cannot be named {cluster}: ClusterRole {role_name(cluster)} belongs to all clusters"
+    if cluster in _HUB_NAMESPACES or cluster.startswith("kube-"):
+        return f"a cluster cannot be named {cluster}: the namespace of this name belongs to the hub"
+    return None
+
+
 def role_name(cluster: str) -> str:
     """Name of the ClusterRole and ClusterRoleBinding of a cluster."""
     return f"open-cluster-management:managedcluster:{cluster}"

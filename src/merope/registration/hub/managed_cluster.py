@@ -55,8 +55,12 @@ class ManagedClusterReconciler:
 
     async def reconcile(self, name: str) -> float | None:
         cluster = self._clusters.get(name)
+        refused = cluster_rbac.refusal(name)
         if cluster is None:
-            return await self._withdraw(name)
+            return await self._withdraw(name) if refused is None else None
+        if refused is not None:
+            await self._refuse(cluster, refused)
+            return None
         if cluster.deleting:
             again = await self._withdraw(name)
             if again is None:
@@ -65,9 +69,15 @@ class ManagedClusterReconciler:
         if (cluster.raw.get("spec") or {}).get("hubAcceptsClient"):
             await self._accept(cluster)
             return None
-        if is_condition_true((cluster.raw.get("status") or {}).get("conditions"), HUB_ACCEPTED):
+        if self._was_accepted(cluster):
             return await self._deny(cluster)
         return None
+
+    async def _refuse(self, cluster: Snapshot[ManagedCluster], why: str) -> None:
+        if cluster.deleting:
+            await self._set_finalizer(cluster, present=False)
+        elif (cluster.raw.get("spec") or {}).get("hubAcceptsClient"):
+            await self._say_accepted(cluster, "False", "Error", why)
 
     # --- accepted ------------------------------------------------------------------------------------------------
 
@@ -112,6 +122,21 @@ class ManagedClusterReconciler:
             await self._client.update(CORE["Namespace"], raw)
 
     # --- denied or gone ------------------------------------------------------------------------------------------
+
+    def _was_accepted(self, cluster: Snapshot[ManagedCluster]) -> bool:
+        """Whether a cluster that is not accepted has, or is said to have, more than a denied one may keep.
+
+        The condition alone would not do: the agent may write it, and a hub that was ended halfway through acceptance
+        never did.
+        """
+        if is_condition_true((cluster.raw.get("status") or {}).get("conditions"), HUB_ACCEPTED):
+            return True
+        name = cluster.name
+        names = (cluster_rbac.registration_binding_name(name), cluster_rbac.work_binding_name(name))
+        if any(self._rbac["RoleBinding"].get(each, name) is not None for each in names):
+            return True
+        role = self._rbac["ClusterRole"].get(cluster_rbac.role_name(name))
+        return role is not None and role.raw.get("rules") != cluster_rbac.cluster_role(name, accepted=False)["rules"]
 
     async def _deny(self, cluster: Snapshot[ManagedCluster]) -> float | None:
         await self._ensure(cluster_rbac.cluster_role(cluster.name, accepted=False))
