@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from merope.api.cluster.v1 import DELETING, ManagedCluster
 from merope.kube import (
     Client,
     Informer,
+    KubeError,
     NotFound,
     ResourceRef,
     Snapshot,
@@ -24,6 +26,8 @@ Manifest = dict[str, Any]
 FINALIZER: Final = "cluster.open-cluster-management.io/resource-cleanup"
 PRIORITY: Final = "open-cluster-management.io/cleanup-priority"
 AGAIN_SECONDS: Final = 5.0
+#: What the reference reads as a number: no spaces, no underscores, no digits of other scripts.
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 #: What is removed, in this order.
 RESOURCES: Final = (
     ResourceRef("addon.open-cluster-management.io", "v1beta1", "managedclusteraddons", True, "ManagedClusterAddOn"),
@@ -34,10 +38,9 @@ RESOURCES: Final = (
 def priority(obj: Mapping[str, Any]) -> int:
     """When an object goes: 0 first, 100 last; what is not a number in this range counts as 0."""
     text = ((obj.get("metadata") or {}).get("annotations") or {}).get(PRIORITY, "")
-    try:
-        value = int(text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text):
         return 0
+    value = int(text)
     return value if 0 <= value <= 100 else 0
 
 
@@ -73,23 +76,35 @@ class CleanupReconciler:
     async def reconcile(self, name: str) -> float | None:
         cluster = self._clusters.get(name)
         if cluster is None:
-            return None
+            # Gone with its finalizer taken off by somebody: what it leaves is removed nevertheless.
+            return AGAIN_SECONDS if await self._clean(name) is not None else None
         if not cluster.deleting:
             await self._set_finalizer(cluster, present=True)
             return None
         if FINALIZER not in cluster.finalizers:
             return None
+        try:
+            remaining = await self._clean(name)
+        except KubeError as error:
+            await self._say(cluster, "False", "DeletingError", str(error))
+            raise
+        if remaining is not None:
+            await self._say(cluster, "False", "ResourceRemaining", remaining)
+            return AGAIN_SECONDS
+        cluster = await self._say(cluster, "True", "NoResource", "No cleaned resource in cluster ns.")
+        await self._set_finalizer(cluster, present=False)
+        return None
+
+    async def _clean(self, namespace: str) -> str | None:
+        """Delete what is next in order; what to say of what remains, None where nothing does."""
         for ref in self._resources:
-            left = await self._remaining(ref, name)
+            left = await self._remaining(ref, namespace)
             if not left:
                 continue
             for obj in next_to_delete(left):
                 if not obj["metadata"].get("deletionTimestamp"):
-                    await self._client.delete(ref, obj["metadata"]["name"], name, missing_ok=True)
-            await self._say(cluster, "False", "ResourceRemaining", remaining_message(ref.plural, left))
-            return AGAIN_SECONDS
-        cluster = await self._say(cluster, "True", "NoResource", "No cleaned resource in cluster ns.")
-        await self._set_finalizer(cluster, present=False)
+                    await self._client.delete(ref, obj["metadata"]["name"], namespace, missing_ok=True)
+            return remaining_message(ref.plural, left)
         return None
 
     async def _remaining(self, ref: ResourceRef, namespace: str) -> list[Manifest]:
