@@ -45,7 +45,8 @@ def recognise(csr: Mapping[str, Any]) -> ClusterRequest | None:
         return None
     try:
         pem = base64.b64decode(spec.get("request", ""), validate=True)
-        if b"-----BEGIN CERTIFICATE REQUEST-----" not in pem:
+        # One block of this kind and no other: of several, the signer might read another one than we do.
+        if pem.count(b"-----BEGIN ") != 1 or not pem.lstrip().startswith(b"-----BEGIN CERTIFICATE REQUEST-----"):
             return None
         subject = x509.load_pem_x509_csr(pem).subject
     except (binascii.Error, ValueError):

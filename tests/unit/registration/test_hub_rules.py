@@ -16,7 +16,7 @@ from merope.registration import cluster_rbac
 from merope.registration.acceptance import is_first_request
 from merope.registration.approval import ClusterRequest, decide, recognise
 from merope.registration.hub.cleanup import next_to_delete, priority, remaining_message
-from merope.registration.hub.lease import grace_of, renewed_at
+from merope.registration.hub.lease import grace_of, renewed_at, seconds_left
 from merope.registration.hub.managed_namespaces import wanted_namespaces
 from merope.registration.hub.taints import wanted_taints
 from merope.sdk.clustersets import UnknownSelectorType, set_selector, sets_of
@@ -102,6 +102,19 @@ def test_only_renewals_and_configured_users_are_approved_without_a_person(
     assert decide(request, recognised, auto) == decision
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_request_of_two_parts_is_not_recognised(order: tuple[int, int]) -> None:
+    """The signer might read the other part, which can ask for anything."""
+    own = csr()
+    other = csr(name="system:admin", organizations=("system:masters",))
+    parts = [base64.b64decode(each["spec"]["request"]) for each in (own, other)]
+    both = b"".join(parts[index] for index in order).replace(b"BEGIN CERT", b"BEGIN NEW CERT", 1)
+
+    for content in (b"".join(parts[index] for index in order), both):
+        own["spec"]["request"] = base64.b64encode(content).decode()
+        assert recognise(own) is None
+
+
 def test_accepting_approves_requests_of_bootstrap_identities_only() -> None:
     bootstrap = "system:serviceaccount:open-cluster-management:agent-registration-bootstrap"
 
@@ -166,6 +179,20 @@ def test_a_cluster_may_be_silent_for_five_lease_durations(spec: dict[str, Any], 
     assert grace_of({"spec": spec}) == timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, -(2**31)])
+def test_a_lease_duration_that_is_none_counts_as_the_default(seconds: int) -> None:
+    """An agent may write its cluster's spec: a negative duration must not make the hub look again without end."""
+    assert grace_of({"spec": {"leaseDurationSeconds": seconds}}) == timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("renewed", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.000000Z"])
+@pytest.mark.parametrize("seconds", [1, 2**31 - 1])
+def test_absurd_times_of_leases_are_only_numbers(renewed: str, seconds: int) -> None:
+    left = seconds_left({"spec": {"renewTime": renewed}}, grace_of({"spec": {"leaseDurationSeconds": seconds}}))
+
+    assert (left > 0) is (renewed.startswith("9"))
+
+
 def test_a_lease_that_says_nothing_readable_has_no_time() -> None:
     assert renewed_at({}) is None
     assert renewed_at({"spec": {"renewTime": "soon"}}) is None
@@ -223,7 +250,10 @@ def prioritised(name: str, value: str | None, finalizers: list[str] | None = Non
     return {"metadata": metadata}
 
 
-@pytest.mark.parametrize(("text", "value"), [(None, 0), ("5", 5), ("100", 100), ("101", 0), ("-1", 0), ("x", 0)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(None, 0), ("5", 5), ("100", 100), ("101", 0), ("-1", 0), ("x", 0), ("1_0", 0), (" 7", 0), ("٣", 0)],
+)
 def test_priorities_outside_their_range_count_as_none(text: str | None, value: int) -> None:
     assert priority(prioritised("a", text)) == value
 

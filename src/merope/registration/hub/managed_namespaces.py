@@ -55,7 +55,7 @@ class ManagedNamespaceReconciler:
             before = status.get("managedNamespaces") or []
             after = wanted_namespaces(sets, before)
             if after != before:
-                status["managedNamespaces"] = after
+                status["managedNamespaces"] = after or None
 
         await self._status.write(cluster, change)
         return None
