@@ -205,6 +205,7 @@ async def test_objects_that_are_orphaned_or_shared_stay(agent: Fleet) -> None:
         return len(live["metadata"].get("ownerReferences") or ()) == 2
 
     await eventually(held_by_both, "two owners")
+    before = await agent.cluster.get(CM, "shared", "default")
 
     await agent.hub.delete(WORKS, "one", CLUSTER)
     await agent.work_gone("one")
@@ -213,6 +214,7 @@ async def test_objects_that_are_orphaned_or_shared_stay(agent: Fleet) -> None:
     orphan = await agent.cluster.get(CM, "orphan", "default")
     assert not orphan["metadata"].get("ownerReferences")
     shared = await agent.cluster.get(CM, "shared", "default")
+    assert shared["metadata"]["uid"] == before["metadata"]["uid"]
     assert [owner["name"] for owner in shared["metadata"]["ownerReferences"]] == [agent.applied_name("two")]
     await agent.hub.delete(WORKS, "two", CLUSTER)
     await agent.work_gone("two")
