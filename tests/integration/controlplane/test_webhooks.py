@@ -512,6 +512,35 @@ def test_configurations_are_not_subject_to_webhooks(setup: Setup) -> None:
 
 
 @pytest.mark.embedded_only
+def test_nothing_enters_a_namespace_that_went_while_a_webhook_was_thinking(
+    cluster: Cluster, listener: Listener
+) -> None:
+    setup = Setup(cluster, cluster.create_namespace(), listener)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Manifest) -> Manifest:
+        asked.set()
+        go_on.wait(10)
+        return {"allowed": True}
+
+    hook = setup.hook(slow, objectSelector={"matchLabels": {"slow": "1"}})
+    setup.validating(hook)
+    answers: list[Answer] = []
+    writer = threading.Thread(target=lambda: answers.append(setup.post("late", labels={"slow": "1"})))
+    writer.start()
+    assert asked.wait(10)
+    cluster.api.delete(f"/api/v1/namespaces/{setup.namespace}")
+    wait_until(lambda: cluster.api.find(f"/api/v1/namespaces/{setup.namespace}") is None, "the namespace to go")
+
+    go_on.set()
+    writer.join()
+
+    assert answers[0].status == 404
+    assert cluster.api.items(setup.maps) == []
+    cluster.api.delete(setup.installed[0])
+
+
+@pytest.mark.embedded_only
 def test_a_service_is_reached_through_its_endpoint_slices(setup: Setup, cluster: Cluster) -> None:
     namespace = cluster.create_namespace("webhooks-slices")
     base = f"/api/v1/namespaces/{namespace}"

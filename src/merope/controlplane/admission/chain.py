@@ -33,7 +33,7 @@ class AdmissionChain:
         self, request: Request, operation: Operation, obj: Object | None, old: Object | None
     ) -> Object | None:
         """The object as admission leaves it: ``obj`` itself where nothing changed it. Raises ApiError to refuse."""
-        self._check_namespace(request, operation)
+        self.check_namespace(request, operation)
         if request.resource.storage == _PODS and operation == "CREATE" and not request.subresource and obj is not None:
             self._use_service_account(request, obj)
         if request.resource.group == _WEBHOOK_EXEMPT_GROUP:
@@ -45,8 +45,12 @@ class AdmissionChain:
         if request.resource.group != _WEBHOOK_EXEMPT_GROUP:
             await self.webhooks.validate(request, operation, obj, old)
 
-    def _check_namespace(self, request: Request, operation: Operation) -> None:
-        """Nothing is created in a namespace that is missing or going; three namespaces stay for ever."""
+    def check_namespace(self, request: Request, operation: Operation) -> None:
+        """Nothing is created in a namespace that is missing or going; three namespaces stay for ever.
+
+        Asked once more right before the commit: a namespace may go while webhooks think, and what came into it after
+        its contents were counted would stay for ever.
+        """
         resource = request.resource
         if resource.storage == _NAMESPACES:
             if operation == "DELETE" and request.name in _IMMORTAL:
@@ -54,7 +58,7 @@ class AdmissionChain:
             return
         if operation != "CREATE" or not resource.namespaced:
             return
-        namespace = self._server.store.get(_NAMESPACES, "", request.namespace)
+        namespace = self._server.store.head(_NAMESPACES, "", request.namespace)
         if namespace is None:
             raise errors.not_found("", "namespaces", request.namespace)
         if namespace.deleting:

@@ -131,6 +131,7 @@ class Writer:
             shown = meta.canonical(await server.views.convert(resource, stored, resource.api_version))
             del shown["metadata"]["resourceVersion"]
             return Written(None, shown, True)
+        server.admission.check_namespace(request, "CREATE")
         try:
             entry = await server.store.put(resource.storage, request.namespace, name, stored, None)
         except Conflict:
