@@ -111,12 +111,12 @@ class Authenticator:
     def _verify_certificate(self, der: bytes, digest: bytes) -> _Certificate:
         try:
             certificate = x509.load_der_x509_certificate(der)
-            usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        except (ValueError, x509.ExtensionNotFound) as error:
+            usages = _usages(certificate)
+        except ValueError as error:
             raise errors.unauthorized() from error
         if not any(_issued_by(certificate, authority) for authority in self._authorities):
             raise errors.unauthorized()
-        if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
+        if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & usages:
             raise errors.unauthorized()
         return _Certificate(
             _certificate_user(certificate, digest),
@@ -153,6 +153,14 @@ def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
     except (InvalidSignature, ValueError, TypeError):
         return False
     return True
+
+
+def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
+    """What the certificate may be used for; one that does not say may be used for anything."""
+    try:
+        return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return {ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
 def _certificate_user(certificate: x509.Certificate, digest: bytes) -> UserInfo | None:

@@ -83,7 +83,7 @@ def _service_account(name: str) -> tuple[str, str] | None:
     if not name.startswith(_SERVICE_ACCOUNT_PREFIX):
         return None
     namespace, colon, account = name[len(_SERVICE_ACCOUNT_PREFIX) :].partition(":")
-    return (namespace, account) if colon and namespace and account else None
+    return (namespace, account) if colon and namespace and account and ":" not in account else None
 
 
 def _check(

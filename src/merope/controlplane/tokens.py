@@ -151,7 +151,7 @@ class ServiceAccountTokens:
         if not common:
             listed = " ".join(f'"{audience}"' for audience in claims.audiences)
             raise TokenError(f"[invalid bearer token, token audiences [{listed}] is invalid for the target audiences]")
-        self._check_objects(claims)
+        self._check_objects(claims, token)
         return Verified(self._user(claims), common)
 
     def _decode(self, token: str) -> _Claims:
@@ -188,21 +188,25 @@ class ServiceAccountTokens:
             secret=payload[prefix + "secret.name"],
         )
 
-    def _check_objects(self, claims: _Claims) -> None:
+    def _check_objects(self, claims: _Claims, token: str) -> None:
         account = self._store.get(SERVICE_ACCOUNTS, claims.namespace, claims.name)
         if account is None or account.uid != claims.uid or account.deleting:
             raise TokenError("[invalid bearer token, service account token has been invalidated]")
         if claims.secret:
-            self._require(SECRETS, claims.namespace, claims.secret, "")
+            # It is good only as what its Secret holds now, not what a Secret of that name once held.
+            held = self._require(SECRETS, claims.namespace, claims.secret, "").parsed().get("data") or {}
+            if held.get("token") != base64.b64encode(token.encode()).decode():
+                raise TokenError("[invalid bearer token, service account token has been invalidated]")
         if claims.bound is not None:
             kind, name, uid = claims.bound
             namespace = "" if kind == "Node" else claims.namespace
             self._require(GroupResource("", _BOUND_PLURALS[kind]), namespace, name, uid)
 
-    def _require(self, storage: GroupResource, namespace: str, name: str, uid: str) -> None:
+    def _require(self, storage: GroupResource, namespace: str, name: str, uid: str) -> Entry:
         entry = self._store.get(storage, namespace, name)
         if entry is None or (uid and entry.uid != uid) or entry.deleting:
             raise TokenError("[invalid bearer token, service account token has been invalidated]")
+        return entry
 
     def _user(self, claims: _Claims) -> UserInfo:
         extra: dict[str, tuple[str, ...]] = {}

@@ -182,11 +182,21 @@ async def test_forged_tokens_are_refused(world: World) -> None:
 
 
 async def test_a_legacy_token_lives_as_long_as_its_secret(world: World) -> None:
-    account, secret = await world.account(), await world.secret("tok")
+    account = await world.account()
     token = world.tokens.issue_legacy(account, "tok")
+    secret = await world.secret("tok", data={"token": base64.b64encode(token.encode()).decode()})
     assert world.authn.verify_token(token).user.username == "system:serviceaccount:ns:sa"
 
     await world.store.delete(SECRETS, "ns", "tok", secret)
+
+    with pytest.raises(TokenError):
+        world.authn.verify_token(token)
+
+
+async def test_a_legacy_token_is_not_what_another_secret_of_the_same_name_holds(world: World) -> None:
+    account = await world.account()
+    token = world.tokens.issue_legacy(account, "tok")
+    await world.secret("tok", data={"token": base64.b64encode(b"another").decode()})
 
     with pytest.raises(TokenError):
         world.authn.verify_token(token)
