@@ -53,14 +53,15 @@ class RoleStrategy(Strategy):
         escalate = Attributes(user, "escalate", GROUP, resource.plural, "", request.namespace, name)
         if server.authz.authorize(escalate).allowed:
             return
-        aggregation = obj.get("aggregationRule")
         held, problems = server.authz.rules_for(user, request.namespace)
-        if aggregation and aggregation != (old or {}).get("aggregationRule") and uncovered(held, _EVERYTHING):
+        wanted = [Rule.of(rule) for rule in obj.get("rules") or ()]
+        _refuse_escalation(request, name, held, wanted, problems)
+        # What such a role will hold cannot be told from itself, neither before nor after the write.
+        aggregates = bool(obj.get("aggregationRule") or (old or {}).get("aggregationRule"))
+        if aggregates and uncovered(held, _EVERYTHING):
             raise errors.forbidden(
                 GROUP, resource.plural, name, "must have cluster-admin privileges to use the aggregationRule"
             )
-        wanted = [Rule.of(rule) for rule in obj.get("rules") or ()]
-        _refuse_escalation(request, name, held, wanted, problems)
 
 
 class BindingStrategy(Strategy):

@@ -515,6 +515,25 @@ def test_roles_aggregate_and_follow_changes(cluster: Cluster) -> None:
     cluster.api.delete(f"{roles}/{whole}")
 
 
+def test_only_who_may_everything_touches_roles_that_aggregate(cluster: Cluster) -> None:
+    user, name = unique("user"), unique("whole")
+    roles = f"{RBAC}/clusterroles"
+    grant(cluster, user, rule("get list update patch create", "clusterroles", "rbac.authorization.k8s.io"))
+    selectors = [{"matchLabels": {name: "true"}}]
+    cluster.api.create(roles, {"metadata": {"name": name}, "aggregationRule": {"clusterRoleSelectors": selectors}})
+    someone = as_user(cluster, user)
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    for patch in ({"metadata": {"labels": {"a": "b"}}}, {"aggregationRule": None}):
+
+        def refused(patch: Manifest = patch) -> bool:
+            message = someone.request("PATCH", f"{roles}/{name}", patch, **merge).body.get("message", "")
+            return "must have cluster-admin privileges to use the aggregationRule" in message
+
+        wait_until(refused, "the refusal")
+    cluster.api.delete(f"{roles}/{name}")
+
+
 def test_reviews_tell_who_may_what_and_why(cluster: Cluster, namespace: str) -> None:
     user = unique("user")
     name = grant(cluster, user, rule("get", "pods/log"), namespace=namespace)
