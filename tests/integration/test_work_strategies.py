@@ -491,3 +491,20 @@ async def test_what_may_not_be_watched_is_applied_all_the_same(agent: Fleet) -> 
     await agent.hub.delete(WORKS, "gadget", CLUSTER)
     await agent.work_gone("gadget")
     assert await agent.find(ref, "g") is None
+
+
+async def test_a_manifest_without_a_namespace_names_no_object(agent: Fleet) -> None:
+    homeless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "homeless"}}
+    nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default"}}
+    await agent.create_work("homeless", homeless, nameless, config_map("homed"))
+
+    work = await agent.condition("homeless", "Applied", "False")
+
+    assert manifest_condition(work, 0)[2] == (
+        "Failed to apply manifest: an empty namespace may not be set when a resource name is provided"
+    )
+    assert manifest_condition(work, 1)[2] == "Failed to apply manifest: name is required"
+    assert manifest_condition(work, 2)[0] == "True"
+    await agent.hub.delete(WORKS, "homeless", CLUSTER)
+    await agent.work_gone("homeless")
+    assert await agent.find(CM, "homed", "default") is None

@@ -20,7 +20,7 @@ from merope.kube.errors import ApiError, KubeError
 from merope.work import ignored
 from merope.work.applied import merge_owner
 from merope.work.manifests import Settings, Target, without_removals
-from merope.work.update import created, merged_metadata, metadata_changed, special, updated
+from merope.work.update import UnsupportedManifest, created, merged_metadata, metadata_changed, special, updated
 
 #: Field manager of what the agent writes, and prefix of those that works may choose.
 FIELD_MANAGER: Final = "work-agent"
@@ -190,6 +190,9 @@ def _normalized(ref: ResourceRef, manifest: Manifest) -> Manifest:
 
 
 def _check_scope(ref: ResourceRef, target: Target, manifest: Manifest) -> None:
+    """Raises where the manifest names no single object: the request would be about all of them."""
+    if not target.name:
+        raise UnsupportedManifest("name is required")
     if not ref.namespaced or target.namespace:
         return
     message = (

@@ -395,8 +395,8 @@ class WorkController:
             raise WorkFailed(f"resource with key {named.namespace}/{named.name} not found")
         live = result.live if result.error is None else None
         if live is None:
-            if result.ref.namespaced and not named.namespace:
-                return None
+            if not named.name or (result.ref.namespaced and not named.namespace):
+                return None  # it names no object, so none was applied
             try:
                 live = await self._spoke.get(result.ref, named.name, named.namespace or None)
             except NotFound:
