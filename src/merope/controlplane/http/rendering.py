@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Lists beyond this size are streamed.
 _STREAM_BYTES: Final = 512 * 1024
 _PIECE_BYTES: Final = 256 * 1024
+#: JSON from these sizes on takes more than some milliseconds to become YAML, or to be indented.
+_SLOW_YAML_BYTES: Final = 4 * 1024
+_SLOW_PRETTY_BYTES: Final = 256 * 1024
 #: Objects that are encoded between two looks at the clock.
 _AT_ONCE: Final = 32
 #: Seconds that rendering may hold the event loop.
@@ -58,11 +61,9 @@ def table(
 def document(obj: Any, output: Output, status: int = 200) -> HttpResponse:
     """A JSON document in the form asked for; bytes are JSON already."""
     if output.yaml:
-        import yaml
+        from merope.controlplane.http import yamltext
 
-        value = orjson.loads(obj) if isinstance(obj, bytes) else obj
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        data = yaml.dump(value, Dumper=dumper, sort_keys=True, allow_unicode=True, width=1 << 30).encode()
+        data = yamltext.dump(orjson.loads(obj) if isinstance(obj, bytes) else obj)
     elif output.pretty:
         data = orjson.dumps(orjson.loads(obj) if isinstance(obj, bytes) else obj, option=orjson.OPT_INDENT_2) + b"\n"
     else:
@@ -70,12 +71,20 @@ def document(obj: Any, output: Output, status: int = 200) -> HttpResponse:
     return HttpResponse(status, CIMultiDict({"Content-Type": output.media}), data)
 
 
+async def encoded_document(data: bytes, output: Output, status: int = 200) -> HttpResponse:
+    """``document`` of JSON, made beside the loop where that takes a while."""
+    slow = _SLOW_YAML_BYTES if output.yaml else _SLOW_PRETTY_BYTES if output.pretty else len(data)
+    if len(data) <= slow:
+        return document(data, output, status)
+    return await asyncio.to_thread(document, data, output, status)
+
+
 async def entry_response(
     server: Server, resource: Resource, entry: Entry, output: Output, include: str, status: int = 200
 ) -> HttpResponse:
     """A stored object."""
     if not output.kind:
-        return document(await server.views.encoded(resource, entry), output, status)
+        return await encoded_document(await server.views.encoded(resource, entry), output, status)
     return object_response(resource, await server.views.shared(resource, entry), output, include, status)
 
 
@@ -131,12 +140,8 @@ async def list_response(
     opening = orjson.dumps(head)[:-1] + b',"%b":[' % members.encode()
     pieces = _pieces(opening, page.entries, encode)
     size = sum(len(entry.data) for entry in page.entries)
-    if size < _STREAM_BYTES:
-        return document(b"".join([piece async for piece in pieces]), output)
-    if output.yaml or output.pretty:
-        # For people, who rarely ask for so much: made beside the loop.
-        whole = b"".join([piece async for piece in pieces])
-        return await asyncio.to_thread(document, whole, output)
+    if size < _STREAM_BYTES or output.yaml or output.pretty:
+        return await encoded_document(b"".join([piece async for piece in pieces]), output)
 
     async def stream(write: Write) -> None:
         async for piece in pieces:
