@@ -12,7 +12,17 @@ from typing import Any
 
 from merope.api.cluster.v1 import ManagedCluster
 from merope.api.cluster.v1beta2 import ManagedClusterSet, ManagedClusterSetBinding
-from merope.kube import CORE, Change, Controller, Informer, Manager, ObjectKey, Snapshot, StatusWriter
+from merope.kube import (
+    CORE,
+    Change,
+    Controller,
+    Informer,
+    Manager,
+    ObjectKey,
+    Snapshot,
+    StatusWriter,
+    generation_changed,
+)
 from merope.registration import cluster_rbac
 from merope.registration.hub.cleanup import CleanupReconciler
 from merope.registration.hub.cluster_sets import (
@@ -145,7 +155,7 @@ def _cluster_sets(
     namespaces = ManagedNamespaceReconciler(clusters, sets, members, status)
     naming = Controller("managed-namespace", namespaces.reconcile)
     naming.watches(clusters, _own_name, when=_labels_changed)
-    naming.watches(sets, namespaces.affected)
+    naming.watches(sets, namespaces.affected, when=generation_changed)
     manager.add(naming)
 
     def membership_changed(change: Change[ManagedCluster]) -> None:

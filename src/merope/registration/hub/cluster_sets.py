@@ -7,8 +7,19 @@ from typing import Any, Final
 
 from merope.api.cluster.v1 import ManagedCluster
 from merope.api.cluster.v1beta2 import ManagedClusterSet, ManagedClusterSetBinding
-from merope.kube import AlreadyExists, Change, Client, Informer, ObjectKey, Snapshot, set_condition, write
-from merope.sdk.clustersets import CLUSTER_SET_LABEL, UnknownSelectorType, is_exclusive, set_selector
+from merope.kube import (
+    AlreadyExists,
+    Change,
+    Client,
+    Informer,
+    ObjectKey,
+    Snapshot,
+    TerminalError,
+    set_condition,
+    write,
+)
+from merope.lang.selectors import NOTHING, Selector
+from merope.sdk.clustersets import CLUSTER_SET_LABEL, is_exclusive, set_selector
 
 Manifest = dict[str, Any]
 
@@ -28,32 +39,41 @@ class ClusterSets:
         """``clusters`` needs the index ``set``: the value of the exclusive label."""
         self._sets = sets
         self._clusters = clusters
+        self._selectors: dict[str, Selector | None] = {}
+        sets.add_handler(self._compile)
+
+    def _compile(self, change: Change[ManagedClusterSet]) -> None:
+        """Selectors are made once a set changes: they are asked for each cluster that comes or changes its labels."""
+        name = change.current.name
+        if change.new is None:
+            self._selectors.pop(name, None)
+            return
+        spec = change.new.raw.get("spec")
+        try:
+            self._selectors[name] = None if is_exclusive(spec) else set_selector(name, spec)
+        except ValueError:
+            self._selectors[name] = NOTHING
 
     def members(self, cluster_set: Snapshot[ManagedClusterSet]) -> list[Snapshot[ManagedCluster]]:
-        """The clusters of a set. Raises UnknownSelectorType."""
+        """The clusters of a set. Raises ValueError for a selector that cannot be understood."""
         spec = cluster_set.raw.get("spec")
         selector = set_selector(cluster_set.name, spec)
         if is_exclusive(spec):
             return list(self._clusters.by_index("set", cluster_set.name))
-        return [cluster for cluster in self._clusters.list() if selector.matches(cluster.labels)]
+        clusters = self._clusters.list()
+        return clusters if selector.empty else [each for each in clusters if selector.matches(each.labels)]
 
     def of(self, labels: Mapping[str, str]) -> Iterable[str]:
         """The names of the sets that select ``labels``; sets that cannot be evaluated are left out."""
         exclusive = labels.get(CLUSTER_SET_LABEL)
-        for each in self._sets.list():
-            spec = each.raw.get("spec")
-            if is_exclusive(spec):
-                if each.name == exclusive:
-                    yield each.name
-                continue
-            try:
-                if set_selector(each.name, spec).matches(labels):
-                    yield each.name
-            except UnknownSelectorType:
-                continue
+        for name, selector in self._selectors.items():
+            if name == exclusive if selector is None else selector.matches(labels):
+                yield name
 
     def touched(self, change: Change[ManagedCluster]) -> Iterable[str]:
         """The sets whose membership a change of a cluster alters."""
+        if change.old is not None and change.new is not None and change.old.labels == change.new.labels:
+            return ()
         before = set(self.of(change.old.labels)) if change.old is not None else set()
         after = set(self.of(change.new.labels)) if change.new is not None else set()
         return before ^ after
@@ -77,7 +97,10 @@ class ClusterSetReconciler:
         cluster_set = self._sets.get(name)
         if cluster_set is None or cluster_set.deleting:
             return None
-        count = len(self._members.members(cluster_set))
+        try:
+            count = len(self._members.members(cluster_set))
+        except ValueError as error:
+            raise TerminalError(f"ManagedClusterSet {name}: {error}") from error
 
         def change(raw: Manifest) -> None:
             conditions = raw.setdefault("status", {}).setdefault("conditions", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,9 @@ class ManagedNamespaceReconciler:
         """The clusters that a change of a set may concern: its members, and those whose status mentions it."""
         if not _asks_for_namespaces(cluster_set):
             return [each.name for each in self._clusters.list() if _mentions(each, cluster_set.name)]
-        names = {each.name for each in self._members.members(cluster_set)}
-        names.update(each.name for each in self._clusters.list() if _mentions(each, cluster_set.name))
+        names = {each.name for each in self._clusters.list() if _mentions(each, cluster_set.name)}
+        with contextlib.suppress(ValueError):  # a selector that cannot be understood selects nothing
+            names.update(each.name for each in self._members.members(cluster_set))
         return names
 
 
