@@ -69,15 +69,27 @@ def stamp_taints(
     return stamped
 
 
+def _taints(cluster: Manifest) -> list[Manifest]:
+    """The taints of a cluster; API servers ask for mutation before they hold an object against its schema.
+
+    Raises Denied where they are anything but a list of objects.
+    """
+    spec = cluster.get("spec") or {}
+    taints = (spec.get("taints") or []) if isinstance(spec, dict) else None
+    if not isinstance(taints, list) or not all(isinstance(taint, dict) for taint in taints):
+        raise bad_request("spec.taints: a list of objects is needed")
+    return taints
+
+
 async def mutate_cluster(request: AdmissionRequest, hub: Hub) -> JSONPatch | None:
     """Stamp the taints; put a cluster without a set into the default one."""
     cluster = request.object
     if cluster is None or request.operation not in ("CREATE", "UPDATE"):
         return None
     patch: JSONPatch = []
-    taints = (cluster.get("spec") or {}).get("taints")
+    taints = _taints(cluster)
     if taints:
-        old = ((request.old or {}).get("spec") or {}).get("taints") or [] if request.operation == "UPDATE" else None
+        old = _taints(request.old or {}) if request.operation == "UPDATE" else None
         stamped = stamp_taints(taints, old, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         if stamped != taints:
             patch.append({"op": "replace", "path": "/spec/taints", "value": stamped})
@@ -103,12 +115,22 @@ def _set_of(cluster: Manifest | None) -> str:
     return labels.get(CLUSTER_SET_LABEL, "")
 
 
+def _is_https(url: str) -> bool:
+    """Whether ``url`` is one that agents can be reached by: https, and nothing in it that URLs may not hold."""
+    if any(character <= " " or character == "\x7f" for character in url):
+        return False  # the parser of the standard library strips or removes these
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False
+
+
 def check_shape(cluster: Manifest) -> None:
     """Client configurations need https URLs, and a cluster that has any needs a name fit for a namespace."""
     configs = (cluster.get("spec") or {}).get("managedClusterClientConfigs") or ()
     for config in configs:
         url = config.get("url", "")
-        if urlsplit(url).scheme != "https":
+        if not _is_https(url):
             raise bad_request(f'url "{url}" is invalid in client configs')
     if not configs:
         return

@@ -100,6 +100,8 @@ async def test_moving_between_sets_needs_both_the_old_one_first() -> None:
     ("obj", "text"),
     [
         (cluster(managedClusterClientConfigs=[{"url": "http://x"}]), 'url "http://x" is invalid in client configs'),
+        (cluster(managedClusterClientConfigs=[{"url": "https://["}]), 'url "https://[" is invalid in client configs'),
+        (cluster(managedClusterClientConfigs=[{"url": " https://x"}]), 'url " https://x" is invalid in client configs'),
         (cluster("A", managedClusterClientConfigs=[{"url": "https://x"}]), "metadata.name format is not correct: "),
         (cluster("A"), ""),
         (cluster(managedClusterClientConfigs=[{"url": "https://x"}]), ""),
@@ -177,3 +179,11 @@ def test_the_registrations_are_those_of_the_reference() -> None:
         "https://h:1/validate-cluster-open-cluster-management-io-v1beta2-managedclustersetbinding"
     )
     assert hook["rules"][0]["apiVersions"] == ["v1beta2"]
+
+
+@pytest.mark.parametrize("spec", [{"taints": "x"}, {"taints": ["x"]}, {"taints": {"a": 1}}, {"taints": [None]}])
+async def test_taints_that_are_none_are_refused_before_the_schema_is_asked(spec: dict[str, Any]) -> None:
+    with pytest.raises(Denied) as caught:
+        await mutate_cluster(request(cluster(**spec)), Hub())
+
+    assert caught.value.code == 400
