@@ -8,6 +8,8 @@ API servers go beyond the RFC in one thing: a null is also dropped from the obje
 
 from typing import Any
 
+import orjson
+
 from merope.api.diff import create_merge_patch
 
 __all__ = ["apply", "create_merge_patch"]
@@ -30,9 +32,20 @@ def apply(doc: Any, patch: Any) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """The value without the members that are null, at any depth; a null that is a list item stays."""
+    """A copy without the members that are null, at any depth; a null that is a list item stays."""
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        raw = orjson.dumps(value)
+    except TypeError:  # a number of more than 64 bits
+        return _pruned(value)
+    # Nearly always there is none to be found, and then the copy of the encoded form is by far the cheapest.
+    return _pruned(value) if b"null" in raw else orjson.loads(raw)
+
+
+def _pruned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {key: _pruned(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
+        return [_pruned(inner) for inner in value]
     return value
