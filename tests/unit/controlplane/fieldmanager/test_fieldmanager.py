@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from merope.controlplane.errors import ApiError
 from merope.controlplane.fieldmanager import apply, equal_ignoring_times, update
 from merope.controlplane.fieldmanager.fieldset import FieldSet, path_text
-from merope.controlplane.fieldmanager.typed import compare, field_set, merge, problems, remove
+from merope.controlplane.fieldmanager.typed import compare, equal, field_set, merge, problems, remove
 from merope.controlplane.resource import GroupVersionKind
 from merope.lang.schema import build
 
@@ -188,6 +188,57 @@ def test_the_same_value_is_shared() -> None:
     result = applied(applied(None, {"size": 1}, "one"), {"size": 1}, "two")
 
     assert owners(result) == {"one": {"f:spec": {"f:size": {}}}, "two": {"f:spec": {"f:size": {}}}}
+
+
+def test_who_joins_the_owners_of_what_is_there_gets_no_time() -> None:
+    live = applied(None, {"size": 1}, "one")
+
+    joined = applied(live, {"size": 1}, "two")
+
+    assert {entry["manager"]: entry.get("time") for entry in joined["metadata"]["managedFields"]} == {
+        "one": NOW,
+        "two": None,
+    }
+
+
+def test_an_order_that_is_applied_is_a_change_that_nobody_owns() -> None:
+    live = applied(None, {"set": ["a", "b", "c"]}, "one")
+
+    turned = applied(live, {"set": ["c", "a"]}, "two")
+
+    assert turned["spec"]["set"] == ["b", "c", "a"]
+    assert all(entry.get("time") for entry in turned["metadata"]["managedFields"])
+
+
+def test_a_record_that_was_decoded_before_is_not_changed_by_later_writes() -> None:
+    live = applied(None, {"size": 1, "labels": {"a": "1"}}, "one")
+    before = copy.deepcopy(live)
+    for size in (2, 3):
+        update(WIDGET, live, widget({"size": size}), manager="two", api_version="example.com/v1", now=LATER)
+
+    again = widget({"size": 1, "labels": {"a": "1"}})
+    update(WIDGET, live, again, manager="three", api_version="example.com/v1", now=LATER)
+
+    assert live == before
+    assert again["metadata"]["managedFields"] == before["metadata"]["managedFields"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (True, 1, False),
+        (1, 1.0, True),
+        ({"a": [1, {"b": False}]}, {"a": [1, {"b": 0}]}, False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1.0}, True),
+        ({"a": True, "b": 2}, {"b": 2, "a": True}, True),
+        ([1 << 70], [1 << 70], True),
+        ([None], [], False),
+        ("1", 1, False),
+    ],
+)
+def test_values_are_equal_as_json_has_it(one: Any, other: Any, same: bool) -> None:
+    assert equal(one, other) is same
+    assert equal(other, one) is same
 
 
 def test_a_field_left_out_disappears_unless_somebody_else_owns_it() -> None:
@@ -421,7 +472,7 @@ def test_what_is_removed_is_no_longer_there(spec: dict[str, Any]) -> None:
 
     rest = field_set(WIDGET, remove(WIDGET, obj, owned))
 
-    emptied = {path for path in rest.intersection(owned).paths()}
+    emptied = set(rest.intersection(owned).paths())
     assert all(path in {("f:spec",), *((("f:spec", f"f:{name}")) for name in spec)} for path in emptied)
 
 
