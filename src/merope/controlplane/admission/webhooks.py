@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -39,6 +39,8 @@ class Webhooks:
         self._hooks: dict[GroupResource, tuple[Webhook, ...]] = {_MUTATING: (), _VALIDATING: ()}
         self._client = WebhookClient(server.store)
         self._unsubscribe: list[Callable[[], None]] = []
+        self._generation = -1
+        self._served: dict[GroupResource, list[Resource]] = {}
 
     async def start(self) -> None:
         for storage in (_MUTATING, _VALIDATING):
@@ -164,13 +166,17 @@ class Webhooks:
                 raise errors.forbidden(group, plural, request.name, cause) from error
         return resource
 
-    def _equivalents(self, request: Request) -> list[Resource]:
+    def _equivalents(self, request: Request) -> Sequence[Resource]:
+        """The other versions and groups in which the objects of the request are served."""
+        if self._generation != self._server.resources_generation:
+            self._generation = self._server.resources_generation
+            self._served = {}
+            for resource in self._server.all_resources():
+                if "create" in resource.verbs:
+                    self._served.setdefault(resource.storage, []).append(resource)
         own = request.resource
-        return [
-            other
-            for other in self._server.all_resources()
-            if other.storage == own.storage and other is not own and "create" in other.verbs
-        ]
+        served = self._served.get(own.storage, [])
+        return [other for other in served if other is not own] if len(served) > 1 else ()
 
     def _namespace_labels(
         self, request: Request, operation: str, obj: Object | None, old: Object | None
