@@ -447,7 +447,8 @@ class Writer:
             api_version=api_version,
             subresource=request.subresource,
             reset=resource.strategy.reset_paths(request.subresource),
-            now=self._server.now(),
+            # Kubernetes notes no time where it carries what a Scale owns over to its parent.
+            now=self._server.now() if request.subresource != "scale" else "",
             convert=self._converter(resource),
         )
 
