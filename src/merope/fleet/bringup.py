@@ -64,9 +64,10 @@ async def _finish(layout: Layout, fleet: Fleet, text: str, progress: Progress, s
     from merope.fleet import enrol
 
     async with asyncio.timeout(seconds):
+        objects = enrol.Objects()
         await _until_ready(layout, CONTROL_PLANES, text)
         progress("installing the hub and the agents' permissions")
-        await enrol.install_all(layout, fleet)
+        await enrol.install_all(layout, fleet, objects)
         progress("starting the hub and the agents")
         text = supervise(layout, processes(layout, fleet), alone=True)
         with enrol.one_failure():

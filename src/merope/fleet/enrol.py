@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,27 +24,35 @@ _LEASE: Final = "managed-cluster-lease"
 Progress = Callable[[str], None]
 
 
-async def install_all(layout: Layout, fleet: Fleet) -> None:
+@dataclass(frozen=True)
+class Objects:
+    """What is to be installed; making it takes a moment, which ``up`` has while control planes start."""
+
+    hub: list[dict[str, Any]] = field(default_factory=hub_objects)
+    klusterlet: list[dict[str, Any]] = field(default_factory=klusterlet_objects)
+
+
+async def install_all(layout: Layout, fleet: Fleet, objects: Objects) -> None:
     """Put OCM's objects on every cluster, and its components' identities on disk. Raises FleetError."""
     sources = {name: layout.admin_kubeconfig(name) for name in ("hub", *fleet.cluster_names)}
     write_private(layout.kubeconfig, kubeconfigs.merged(sources, "hub"))
     with one_failure():
         async with asyncio.TaskGroup() as group:
-            group.create_task(_install_hub(layout, fleet))
+            group.create_task(_install_hub(layout, fleet, objects))
             for name in fleet.cluster_names:
-                group.create_task(_install_agent(layout, name))
+                group.create_task(_install_agent(layout, name, objects))
 
 
-async def _install_hub(layout: Layout, fleet: Fleet) -> None:
+async def _install_hub(layout: Layout, fleet: Fleet, objects: Objects) -> None:
     async with identities.administrator(layout, "hub") as client:
-        await install(client, hub_objects())
+        await install(client, objects.hub)
         await identities.write_hub_identities(client, layout)
         await identities.write_bootstrap_identities(client, layout, fleet.cluster_names)
 
 
-async def _install_agent(layout: Layout, name: str) -> None:
+async def _install_agent(layout: Layout, name: str, objects: Objects) -> None:
     async with identities.administrator(layout, name) as client:
-        await install(client, klusterlet_objects())
+        await install(client, objects.klusterlet)
         await identities.write_agent_identities(client, layout, name)
 
 

@@ -10,6 +10,9 @@ import yaml
 
 Manifest = dict[str, Any]
 
+#: libyaml's where that is there: a fleet has many of these files.
+_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _KIND: Final = {"apiVersion": "v1", "kind": "Config"}
 
 
@@ -19,7 +22,7 @@ def merged(sources: Mapping[str, Path], current: str) -> str:
     users: list[Manifest] = []
     contexts: list[Manifest] = []
     for name, path in sources.items():
-        cluster, user = _current(yaml.safe_load(path.read_text()))
+        cluster, user = _current(_load(path))
         clusters.append({"name": name, "cluster": cluster})
         users.append({"name": f"{name}-admin", "user": user})
         contexts.append({"name": name, "context": {"cluster": name, "user": f"{name}-admin"}})
@@ -37,7 +40,7 @@ def with_token(source: Path, name: str, token: str, namespace: str = "default") 
 
 
 def _single(source: Path, name: str, user: Manifest, namespace: str) -> str:
-    cluster, _ = _current(yaml.safe_load(source.read_text()))
+    cluster, _ = _current(_load(source))
     context = {"cluster": "hub", "user": name, "namespace": namespace}
     return _dump(
         {
@@ -58,5 +61,10 @@ def _current(config: Manifest) -> tuple[Manifest, Manifest]:
 
 
 def _dump(content: Manifest) -> str:
-    text: str = yaml.safe_dump({**_KIND, **content}, sort_keys=False)
+    text: str = yaml.dump({**_KIND, **content}, Dumper=_DUMPER, sort_keys=False)
     return text
+
+
+def _load(path: Path) -> Manifest:
+    content: Manifest = yaml.load(path.read_text(), Loader=_LOADER)  # noqa: S506 - both are safe ones
+    return content
