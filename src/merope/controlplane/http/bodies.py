@@ -69,13 +69,13 @@ def unencodable(value: Any) -> str:
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON as Go's decoder takes it; raises ValueError with a text near to Go's."""
+    """JSON as Go's decoder takes it; raises ValueError with the text of Go's."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if not data.strip() or "unexpected end" in str(error) or "EOF" in str(error):
-            raise ValueError("unexpected end of JSON input") from None
-        raise ValueError(str(error)) from None
+        from merope.controlplane.http import jsonsyntax
+
+        raise ValueError(jsonsyntax.complaint(data) or str(error)) from None
     # Most bodies have fewer brackets than may be nested.
     if data.count(b"{") + data.count(b"[") > DEPTH_LIMIT and (problem := unencodable(value)):
         raise ValueError(problem)
