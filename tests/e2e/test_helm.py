@@ -145,7 +145,3 @@ def test_a_release_goes_through_its_life(helm: Helm, chart: Path, cluster: Clust
     assert json.loads(helm("list", "--output=json")) == []
     for path in (f"{core}/configmaps/demo-settings", f"{apps}/deployments/demo", tint):
         assert cluster.api.find(path) is None
-
-    helm("install", "dry", str(chart), "--dry-run=server")
-
-    assert cluster.api.find(f"{core}/configmaps/dry-settings") is None
