@@ -22,7 +22,8 @@ class Steps:
     def __call__(self, step: str) -> None:
         passed = time.monotonic() - self._began
         prefix = f"\x1b[2m{passed:5.1f}s\x1b[0m " if self._terminal else f"{passed:5.1f}s "
-        print(prefix + step, file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # whoever listens may have enough; the fleet comes up all the same
+            print(prefix + step, file=sys.stderr, flush=True)
 
 
 def up(name: str, clusters: int | None, timeout: float) -> None:
@@ -51,7 +52,8 @@ def _tell(layout: Layout, outcome: Outcome) -> None:
     fleet = outcome.fleet
     managed = ", ".join(fleet.cluster_names[:3]) + (", ..." if fleet.clusters > 3 else "") or "no clusters yet"
     named = "" if layout.name == DEFAULT_NAME else f" --name {layout.name}"
-    print(f"The hub and {fleet.clusters} managed clusters ({managed}) are ready after {outcome.seconds:.1f} s.\n")
+    count = "1 managed cluster" if fleet.clusters == 1 else f"{fleet.clusters} managed clusters"
+    print(f"The hub and {count} ({managed}) are ready after {outcome.seconds:.1f} s.\n")
     print("Try:")
     print(f'  export KUBECONFIG="$(merope kubeconfig{named})"')
     print("  kubectl --context hub get managedclusters")

@@ -70,11 +70,18 @@ async def _finish(layout: Layout, fleet: Fleet, text: str, progress: Progress, s
         await enrol.install_all(layout, fleet, objects)
         progress("starting the hub and the agents")
         text = supervise(layout, processes(layout, fleet), alone=True)
+        hub_ready = asyncio.Event()
+
+        async def watch_hub() -> None:
+            await _until_ready(layout, HUB, text)
+            hub_ready.set()
+
         with enrol.one_failure():
             async with asyncio.TaskGroup() as group:
                 # The clusters come while the hub is still starting.
-                group.create_task(enrol.accept_all(layout, fleet, progress, functools.partial(agent_started, layout)))
-                group.create_task(_until_ready(layout, HUB, text))
+                started = functools.partial(agent_started, layout)
+                group.create_task(enrol.accept_all(layout, fleet, progress, started, hub_ready))
+                group.create_task(watch_hub())
 
 
 async def _until_ready(layout: Layout, name: str, text: str) -> None:

@@ -56,20 +56,25 @@ async def _install_agent(layout: Layout, name: str, objects: Objects) -> None:
         await identities.write_agent_identities(client, layout, name)
 
 
-async def accept_all(layout: Layout, fleet: Fleet, progress: Progress, started: Callable[[str], float]) -> None:
+async def accept_all(
+    layout: Layout, fleet: Fleet, progress: Progress, started: Callable[[str], float], hub_ready: asyncio.Event
+) -> None:
     """Accept every cluster as soon as it asks, and wait until all are available. Raises FleetError.
 
     ``started`` says when the agent of a cluster was started (seconds of the epoch): what its hub says of it counts once
-    that very agent has sent a heartbeat.
+    that very agent has sent a heartbeat. ``hub_ready`` is when the hub's webhooks answer, without which no cluster
+    can be accepted.
     """
     with one_failure():
         async with identities.administrator(layout, "hub") as client, asyncio.TaskGroup() as group:
             for name in fleet.cluster_names:
-                group.create_task(_enrol(client, name, progress, started))
+                group.create_task(_enrol(client, name, progress, started, hub_ready))
 
 
-async def _enrol(client: Client, name: str, progress: Progress, started: Callable[[str], float]) -> None:
-    await _accept(client, name, progress)
+async def _enrol(
+    client: Client, name: str, progress: Progress, started: Callable[[str], float], hub_ready: asyncio.Event
+) -> None:
+    await _accept(client, name, progress, hub_ready)
     await _heartbeat(client, name, started)
     progress(f"{name} is available")
 
@@ -91,7 +96,7 @@ def _renewed(lease: dict[str, Any]) -> float:
     return datetime.fromisoformat(stated).timestamp() if stated else 0.0
 
 
-async def _accept(client: Client, name: str, progress: Progress) -> None:
+async def _accept(client: Client, name: str, progress: Progress, hub_ready: asyncio.Event) -> None:
     let = False
     approving: asyncio.Task[None] | None = None
     try:
@@ -99,6 +104,7 @@ async def _accept(client: Client, name: str, progress: Progress) -> None:
             conditions = (cluster.get("status") or {}).get("conditions")
             if not let:
                 let = True
+                await hub_ready.wait()
                 if await let_in(client, name):
                     progress(f"accepted {name}")
             # The certificate comes when the hub has granted its permissions: an agent that is refused comes back late.

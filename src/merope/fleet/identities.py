@@ -50,10 +50,15 @@ async def write_agent_identities(client: Client, layout: Layout, cluster: str) -
 
 async def write_bootstrap_identities(client: Client, layout: Layout, clusters: list[str]) -> None:
     """A fresh identity with which agents ask the hub to join, for each of ``clusters``. Raises ``kube.KubeError``."""
-    token = await _request_token(client, BOOTSTRAP_ACCOUNT, OPERATOR_NAMESPACE)
-    text = kubeconfigs.with_token(layout.admin_kubeconfig("hub"), "bootstrap", token)
     for cluster in clusters:
-        write_private(layout.agent(cluster) / "bootstrap.kubeconfig", text)
+        # A file for the token, so that the kubeconfig stays what it is: agents take another one for another hub.
+        await _write(
+            client,
+            layout.admin_kubeconfig("hub"),
+            layout.agent(cluster),
+            OPERATOR_NAMESPACE,
+            {"bootstrap": BOOTSTRAP_ACCOUNT},
+        )
 
 
 async def refresh(layout: Layout) -> None:

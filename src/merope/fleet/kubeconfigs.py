@@ -34,11 +34,6 @@ def with_token_file(source: Path, name: str, token_file: Path, namespace: str) -
     return _single(source, name, {"tokenFile": str(token_file)}, namespace)
 
 
-def with_token(source: Path, name: str, token: str, namespace: str = "default") -> str:
-    """A kubeconfig for the cluster of ``source`` with a token in it."""
-    return _single(source, name, {"token": token}, namespace)
-
-
 def _single(source: Path, name: str, user: Manifest, namespace: str) -> str:
     cluster, _ = _current(_load(source))
     context = {"cluster": "hub", "user": name, "namespace": namespace}

@@ -56,10 +56,3 @@ def test_components_get_a_token_file_and_nothing_of_the_administrators(sources: 
     assert chosen["namespace"] == "somewhere"
     assert cluster["server"] == "https://127.0.0.1:0"
     assert "certificate\n" not in text
-
-
-def test_a_bootstrap_kubeconfig_has_its_token_inside(sources: dict[str, Path]) -> None:
-    _, cluster, user = context(kubeconfigs.with_token(sources["hub"], "bootstrap", "secret"))
-
-    assert user == {"token": "secret"}
-    assert cluster["certificate-authority-data"] == "hub"
