@@ -152,3 +152,25 @@ async def test_works_of_a_cluster_that_is_gone_without_its_clean_up_are_deleted(
         await eventually(
             lambda: hub.api.items(f"{RBAC}/namespaces/torn/rolebindings") == [], "the permissions to go", timeout=20
         )
+
+
+async def test_a_cluster_that_is_deleted_before_its_clean_up_was_prepared_goes_all_the_same(
+    hub: Cluster, options: hub_process.HubOptions
+) -> None:
+    works = "/apis/work.open-cluster-management.io/v1/namespaces/hasty/manifestworks"
+    work = {
+        "apiVersion": "work.open-cluster-management.io/v1",
+        "kind": "ManifestWork",
+        "metadata": {"name": "w", "namespace": "hasty"},
+        "spec": {"workload": {"manifests": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}]}},
+    }
+    with hub_in_thread(options):
+        await accept(hub, "hasty")
+        hub.api.create(works, work)
+    only = ["cluster.open-cluster-management.io/api-resource-cleanup"]
+    hub.api.patch(f"{CLUSTERS}/hasty", {"metadata": {"finalizers": only}})
+    hub.api.delete(f"{CLUSTERS}/hasty")
+
+    with hub_in_thread(options):
+        await eventually(lambda: hub.api.find(f"{CLUSTERS}/hasty") is None, "the cluster to go", timeout=20)
+        assert hub.api.items(works) == []

@@ -81,8 +81,7 @@ class CleanupReconciler:
         if not cluster.deleting:
             await self._set_finalizer(cluster, present=True)
             return None
-        if FINALIZER not in cluster.finalizers:
-            return None
+        # Also where the deletion came before our finalizer: the works would keep the cluster's other finalizers.
         try:
             remaining = await self._clean(name)
         except KubeError as error:
@@ -124,7 +123,10 @@ class CleanupReconciler:
 
     async def _set_finalizer(self, cluster: Snapshot[ManagedCluster], *, present: bool) -> None:
         def change(raw: Manifest) -> None:
-            (add_finalizer if present else remove_finalizer)(raw, FINALIZER)
+            if not present:
+                remove_finalizer(raw, FINALIZER)
+            elif not raw["metadata"].get("deletionTimestamp"):
+                add_finalizer(raw, FINALIZER)
 
         try:
             await write(self._client, ManagedCluster, cluster, change)

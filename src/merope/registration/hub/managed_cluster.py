@@ -85,6 +85,8 @@ class ManagedClusterReconciler:
         try:
             await self._ensure_namespace(cluster.name)
             cluster = await self._set_finalizer(cluster, present=True)
+            if cluster.deleting:
+                return  # since we looked; its change calls us again
             await self._ensure(cluster_rbac.cluster_role(cluster.name, accepted=True))
             await self._ensure(cluster_rbac.cluster_role_binding(cluster.name))
             for binding in cluster_rbac.role_bindings(cluster.name):
@@ -181,7 +183,10 @@ class ManagedClusterReconciler:
 
     async def _set_finalizer(self, cluster: Snapshot[ManagedCluster], *, present: bool) -> Snapshot[ManagedCluster]:
         def change(raw: Manifest) -> None:
-            (add_finalizer if present else remove_finalizer)(raw, FINALIZER)
+            if not present:
+                remove_finalizer(raw, FINALIZER)
+            elif not raw["metadata"].get("deletionTimestamp"):
+                add_finalizer(raw, FINALIZER)
 
         return await write(self._client, ManagedCluster, cluster, change)
 
