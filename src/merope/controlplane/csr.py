@@ -31,7 +31,8 @@ GROUP: Final = "certificates.k8s.io"
 CLIENT_SIGNER: Final = "kubernetes.io/kube-apiserver-client"
 _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
 _SIGNER_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[^/].*")
-_PEM: Final = re.compile(rb"-----BEGIN ([^-]+)-----.+?-----END \1-----", re.S)
+_BEGIN: Final = re.compile(rb"-----BEGIN ([^-]{1,64})-----")
+_END: Final = b"-----END "
 
 USAGES: Final = (
     "any",
@@ -148,14 +149,28 @@ STRATEGIES: Final[dict[tuple[str, str], Strategy]] = {
 }
 
 
+def pem_blocks(text: bytes) -> list[bytes]:
+    """The types of the PEM blocks in a text, in order. Linear in its length, whatever begins and never ends in it."""
+    found: list[bytes] = []
+    position = end = 0
+    while (begin := _BEGIN.search(text, position)) is not None:
+        end = text.find(_END, begin.end()) if end < begin.end() else end
+        if end < 0:
+            break
+        position = begin.end()
+        if text.startswith(begin[1] + b"-----", end + len(_END)):
+            found.append(begin[1])
+            position = end + len(_END)
+    return found
+
+
 def parse_request(encoded: str) -> x509.CertificateSigningRequest:
     """The PKCS#10 request in ``spec.request``. Raises ValueError saying what is wrong with it."""
     try:
         pem = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError("PEM block type must be CERTIFICATE REQUEST") from error
-    found = _PEM.search(pem)
-    if found is None or found[1] not in (b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"):
+    if pem_blocks(pem)[:1] not in ([b"CERTIFICATE REQUEST"], [b"NEW CERTIFICATE REQUEST"]):
         raise ValueError("PEM block type must be CERTIFICATE REQUEST")
     try:
         request = x509.load_pem_x509_csr(pem)
@@ -270,7 +285,7 @@ def _validate_certificate(encoded: str | None, before: str | None) -> list[Field
         pem = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         pem = b""
-    blocks = [match[1] for match in _PEM.finditer(pem)]
+    blocks = pem_blocks(pem)
     if not blocks:
         return [errors.invalid_value(path, hidden, "must contain at least one CERTIFICATE PEM block")]
     if any(block != b"CERTIFICATE" for block in blocks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from merope.controlplane.controllers.certificates import expired
-from merope.controlplane.csr import CLIENT_SIGNER, Grant, Refusal, parse_request, sign, wants_signature
+from merope.controlplane.csr import CLIENT_SIGNER, Grant, Refusal, parse_request, pem_blocks, sign, wants_signature
 from merope.controlplane.pki import Authority, subject_name
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -162,3 +163,41 @@ def test_only_approved_requests_of_the_own_signer_are_signed(
     status = {"conditions": [{"type": kind, "status": "True"} for kind in conditions], "certificate": certificate}
 
     assert wants_signature({"spec": {"signerName": signer}, "status": status}) is wanted
+
+
+def block(kind: bytes, content: bytes = b"AAAA") -> bytes:
+    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (kind, content, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        (b"", []),
+        (b"text " + block(b"A") + b"text" + block(b"B C"), [b"A", b"B C"]),
+        (b"-----BEGIN A-----\n" + block(b"B"), [b"B"]),
+        (b"-----BEGIN A-----\nAAAA\n-----END B-----\n" + block(b"C"), [b"C"]),
+        (b"-----END A-----" + block(b"A"), [b"A"]),
+        (b"-----BEGIN A-----", []),
+    ],
+)
+def test_blocks_are_found_by_their_beginning_and_their_end(text: bytes, types: list[bytes]) -> None:
+    assert pem_blocks(text) == types
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"-----BEGIN CERTIFICATE REQUEST-----x" * 60_000,
+        b"-----BEGIN CERTIFICATE REQUEST-----x" * 60_000 + b"-----END OTHER-----",
+        b"".join(b"-----BEGIN %d-----x" % number for number in range(60_000)),
+        b"-----BEGIN " * 200_000,
+        (b"-----BEGIN A-----x-----END B-----") * 60_000,
+    ],
+)
+def test_a_request_of_beginnings_without_ends_takes_no_time(text: bytes) -> None:
+    started = time.process_time()
+
+    with pytest.raises(ValueError, match="PEM block type must be CERTIFICATE REQUEST"):
+        parse_request(base64.b64encode(text).decode())
+
+    assert time.process_time() - started < 1
