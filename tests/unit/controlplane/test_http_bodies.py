@@ -1,6 +1,7 @@
 """Decoding of request bodies."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -244,3 +245,13 @@ def test_own_keys_count_before_merged_ones_and_earlier_merged_ones_before_later(
 
     assert found.obj["c"] == {"x": 1, "y": 3, "z": 2}
     assert found.duplicates == []
+
+
+def test_any_number_of_repeated_keys_is_found_in_no_time():
+    pairs = ",".join(f'"k{n}":1' for n in range(50_000))
+    started = time.process_time()
+
+    found = decode(f'{{"data":{{{pairs},{pairs}}}}}'.encode()).duplicates
+
+    assert len(found) == 50_000
+    assert time.process_time() - started < 5

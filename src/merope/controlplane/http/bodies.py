@@ -215,12 +215,13 @@ class _Pairs(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        self.repeated: list[str] = []
+        # In the order in which they come again.
+        self.repeated: dict[str, None] = {}
         if len(self) != len(pairs):
             seen: set[str] = set()
             for key, _ in pairs:
-                if key in seen and key not in self.repeated:
-                    self.repeated.append(key)
+                if key in seen:
+                    self.repeated[key] = None
                 seen.add(key)
 
 
