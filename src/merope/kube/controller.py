@@ -82,6 +82,7 @@ class Controller(Generic[K]):
         self._timeout = timeout
         self._timers: list[tuple[float, Callable[[], Iterable[K]]]] = []
         self._unsubscribe: list[Callable[[], None]] = []
+        self._stopped = asyncio.Event()
         self.instrument(Metrics())
 
     # --- what feeds it ---------------------------------------------------------------------------------------------
@@ -134,8 +135,8 @@ class Controller(Generic[K]):
 
     async def run(self) -> None:
         """Works until cancelled, or until ``stop`` was called and the reconciles under way are done."""
-        for informer in self.sources:
-            await informer.wait_synced()
+        if not await self._synced():
+            return
         work = self._work_batches if self._reconcile_batch is not None else self._work
         workers = 1 if self._reconcile_batch is not None else self._workers
         async with asyncio.TaskGroup() as group:
@@ -150,7 +151,23 @@ class Controller(Generic[K]):
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         self._unsubscribe.clear()
+        self._stopped.set()
         self.queue.close()
+
+    async def _synced(self) -> bool:
+        """Waits for the caches; False where ``stop`` was called before they were complete."""
+
+        async def all_synced() -> None:
+            for informer in self.sources:
+                await informer.wait_synced()
+
+        waiting = {asyncio.ensure_future(all_synced()), asyncio.ensure_future(self._stopped.wait())}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        return not self._stopped.is_set()
 
     async def _tick(self, seconds: float, keys: Callable[[], Iterable[K]]) -> None:
         while True:

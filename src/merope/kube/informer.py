@@ -26,7 +26,7 @@ from typing import Any, Final, Generic, TypeVar, cast, overload
 from merope.api.meta.v1 import Object
 from merope.kube.cache import Cache, Handler, IndexFunction
 from merope.kube.client import Client
-from merope.kube.errors import ApiError, BadRequest, Forbidden, Gone, Invalid, KubeError
+from merope.kube.errors import ApiError, BadRequest, Forbidden, Gone, Invalid, KubeError, NotFound, Unauthorized
 from merope.kube.resources import Kind, Manifest, ObjectT, ResourceRef, ref_of
 from merope.kube.snapshot import ObjectKey, Snapshot
 from merope.kube.watch import DELETED, Malformed, WatchEvent
@@ -155,11 +155,21 @@ class Informer(Generic[V]):
                     failures += 1
                     self.error = error
                     level = logging.WARNING if failures in (1, 2, 4, 8) or failures % 16 == 0 else logging.DEBUG
-                    _log.log(level, "%s: %s", self, error)
+                    _log.log(level, "%s: %s%s", self, error, self._remedy(error))
                 pause = min(_LONGEST_PAUSE, self._first_pause * 2 ** min(failures - 1, 10))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
         finally:
             unsubscribe()
+
+    def _remedy(self, error: Exception) -> str:
+        """What whoever reads the log can do about it."""
+        if isinstance(error, NotFound):
+            return f": {self.client.config.server} does not serve this API; is its CustomResourceDefinition installed?"
+        if isinstance(error, Unauthorized):
+            config = self.client.config
+            where = config.token_file or config.certificate_file
+            return f": the credential{f' in {where}' if where else ''} is expired or not of this cluster; renew it"
+        return ""
 
     async def _follow(self) -> None:
         """One watch, with a list before it where there is no version to resume from; returns when the watch ends."""

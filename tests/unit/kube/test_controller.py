@@ -23,6 +23,7 @@ from merope.kube import (
     ObjectKey,
     TerminalError,
     generation_changed,
+    make_informer,
     persistent_identity,
 )
 from unit.kube.scripted import Server, Stream, bookmark, configmap, document, event, refusal, serve, until
@@ -193,6 +194,21 @@ async def test_stopping_waits_for_the_reconcile_under_way(client):
     await running
 
     assert finished
+
+
+async def test_a_controller_that_waits_for_its_caches_can_be_stopped(client):
+    async def reconcile(key):
+        return None
+
+    controller = Controller("waiting", reconcile)
+    controller.watches(make_informer(client, CM))  # which never runs, as if its API were not served
+    running = asyncio.create_task(controller.run())
+    await asyncio.sleep(0)
+
+    controller.stop()
+
+    async with asyncio.timeout(1):
+        await running
 
 
 async def test_a_reconcile_that_outstays_the_grace_is_ended(client):
