@@ -53,9 +53,12 @@ async def _apply_all(client: Client, objects: Sequence[Manifest], progress: Call
             await client.apply(ref, obj, field_manager=FIELD_MANAGER, force=True)
         progress(obj)
 
-    async with asyncio.TaskGroup() as group:
-        for obj in objects:
-            group.create_task(apply(obj))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for obj in objects:
+                group.create_task(apply(obj))
+    except BaseExceptionGroup as refused:
+        raise _first(refused) from None
 
 
 async def _await_established(client: Client, names: Sequence[str], seconds: float) -> None:
@@ -66,15 +69,22 @@ async def _await_established(client: Client, names: Sequence[str], seconds: floa
                 _note(definition, missing)
             if not missing:
                 return
-            async for event in client.watch(_CRDS):
-                if event.object is not None:
-                    _note(event.object.raw, missing)
-                if not missing:
-                    return
+            while missing:  # a server may end a watch at any time
+                async for event in client.watch(_CRDS):
+                    if event.object is not None:
+                        _note(event.object.raw, missing)
+                    if not missing:
+                        return
     except TimeoutError:
         raise NotEstablished(f"not established after {seconds:g} s: {', '.join(sorted(missing))}") from None
     except NotFound as error:
         raise NotEstablished(str(error)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _note(definition: Manifest, missing: set[str]) -> None:
