@@ -109,7 +109,7 @@ async def _webhooks(options: HubOptions, stack: contextlib.AsyncExitStack) -> We
     if options.webhook_bind is None:
         return None
     host, port = split_address(options.webhook_bind)
-    url = options.webhook_url or f"https://{options.webhook_bind}"
+    url = (options.webhook_url or f"https://{options.webhook_bind}").rstrip("/")
     client = await stack.enter_async_context(
         Client(options.config("webhook"), user_agent="merope-webhook", qps=_QPS, burst=_BURST)
     )
