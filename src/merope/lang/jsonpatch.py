@@ -60,7 +60,7 @@ def _apply_one(target: _Target, operation: Any) -> None:
         target.remove(source)
         target.add(path, value)
     elif op == "copy":
-        value = target.get(_pointer(operation, "from"), member_missing=None)
+        value = target.shared(target.get(_pointer(operation, "from"), member_missing=None))
         target.count_copy(value)
         target.add(path, value)
     elif op == "test":
@@ -149,7 +149,7 @@ class _Target:
                 at = at[_index(part, len(at))]
             else:
                 raise JSONPatchError(f"nothing to descend into at {part!r}")
-        return self.shared(at)
+        return at
 
     def shared(self, value: Any) -> Any:
         """A value that now stands in two places must no longer be changed in one of them."""

@@ -1,6 +1,7 @@
 """JSON patches and merge patches: applied whole or not at all, and created so that applying them gives the result."""
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -122,3 +123,26 @@ def test_zero_false_and_empty_are_told_apart_by_a_created_patch() -> None:
     before = {"a": 0, "b": False, "c": "", "d": 1}
     after = {"a": False, "b": 0, "c": None, "d": 1.0}
     assert mergepatch.create_merge_patch(before, after) == {"a": False, "b": 0, "c": None, "d": 1.0}
+
+
+def test_moving_and_testing_what_is_large_costs_nothing():
+    doc = {"a": [0] * 50_000, "c": {}}
+    moves = [{"op": "move", "from": "/a", "path": "/b"}, {"op": "move", "from": "/b", "path": "/a"}]
+    started = time.process_time()
+
+    assert jsonpatch.apply(doc, moves * 5_000) == doc
+    assert time.process_time() - started < 5
+
+
+def test_what_was_copied_and_then_moved_is_changed_in_one_place_only():
+    ops = [
+        {"op": "copy", "from": "/a", "path": "/b"},
+        {"op": "move", "from": "/b", "path": "/c"},
+        {"op": "add", "path": "/c/x", "value": 1},
+        {"op": "move", "from": "/a", "path": "/d"},
+        {"op": "add", "path": "/d/y", "value": 2},
+    ]
+    doc = {"a": {}}
+
+    assert jsonpatch.apply(doc, ops) == {"c": {"x": 1}, "d": {"y": 2}}
+    assert doc == {"a": {}}
