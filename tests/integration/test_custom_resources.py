@@ -259,7 +259,7 @@ def test_definitions_and_objects_survive_a_restart(cluster: Cluster) -> None:
     assert cluster.api.request("POST", path, thing(crd, "b", spec={"a": 1})).status == 422
 
 
-def test_versions_are_converted_by_a_webhook(cluster: Cluster, tmp_path: Path) -> None:
+def test_versions_are_converted_by_a_webhook(cluster: Cluster, tmp_path: Path, control_plane: str) -> None:
     with Converter(tmp_path) as converter:
         crd = definition("shifts", conversion=converter.conversion())
         crd["spec"]["versions"].append(
@@ -282,7 +282,8 @@ def test_versions_are_converted_by_a_webhook(cluster: Cluster, tmp_path: Path) -
             cluster.api.create(path, thing(crd, f"many{index}", spec={"size": index}))
         converter.reviews = 0
         assert len(cluster.api.items(second)) == 22
-        assert converter.reviews <= 1
+        if control_plane == "embedded":  # a real one converts as the watch cache of that version fills
+            assert converter.reviews <= 1
 
         converter.failure = "no luck today"
         cluster.api.create(path, thing(crd, "c", spec={"size": 3}))
