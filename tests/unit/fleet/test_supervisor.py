@@ -1,5 +1,6 @@
 """The supervisor keeps processes alive, in order, and does not end with its own end. Real processes, small ones."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,8 +10,10 @@ import time
 
 import pytest
 
-from fixtures.conditions import wait_until
+from fixtures.conditions import eventually, wait_until
+from merope.fleet.layout import Layout
 from merope.fleet.processes import ProcessSpec, birth, encode_specs, is_alive, read_specs, read_state
+from merope.fleet.supervisor import Supervisor
 
 from .conftest import Supervised
 
@@ -285,3 +288,23 @@ def test_a_pid_that_was_given_to_another_process_is_not_taken_for_the_old_one() 
     wait_until(lambda: not is_alive(first.pid, born), "a killed process is not alive, waited for or not")
     first.wait()
     assert not is_alive(first.pid, born)
+
+
+async def test_a_log_that_has_grown_large_is_put_aside_while_its_writer_goes_on(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merope.fleet.supervisor._LARGEST_LOG", 100)
+    layout.log("b").write_text("short\n")
+    with layout.log("a").open("a") as writer:
+        writer.write("x" * 101)
+        writer.flush()
+        tidying = asyncio.create_task(Supervisor(layout.root)._tidy())
+
+        await eventually(lambda: layout.log("a").stat().st_size == 0, "the log begins anew")
+        tidying.cancel()
+        writer.write("next\n")
+
+    assert layout.log("a").read_text() == "next\n"
+    assert layout.log("a").with_suffix(".log.1").read_text() == "x" * 101
+    assert layout.log("b").read_text() == "short\n"
+    assert not layout.log("b").with_suffix(".log.1").exists()
