@@ -74,3 +74,27 @@ async def test_two_replicas_on_one_machine_are_not_taken_for_one_another(hub: Cl
         assert second
         hub.api.create(CLUSTERS, cluster("after-first", hubAcceptsClient=True))
         await eventually(lambda: accepted(hub, "after-first"), "acceptance by the replica that is left")
+
+
+async def test_a_deleted_registration_of_the_webhooks_is_back_at_once(hub: Cluster) -> None:
+    await install_hub(hub)
+    kind = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    path = f"{kind}/managedclustervalidators.admission.cluster.open-cluster-management.io"
+    with hub_in_thread(options(hub, webhooks=True)), hub_in_thread(options(hub, webhooks=True)):
+        before = hub.api.get(path)
+
+        hub.api.delete(path)
+
+        after = await eventually(
+            lambda: (found := hub.api.find(path)) and found["metadata"]["uid"] != before["metadata"]["uid"] and found,
+            "the registration",
+            timeout=10,
+        )
+        secret = f"/api/v1/namespaces/{HUB_NAMESPACE}/secrets/signer-secret"
+        hub.api.delete(secret)
+        await eventually(lambda: hub.api.find(secret), "the authority", timeout=10)
+        await eventually(
+            lambda: hub.api.get(path)["webhooks"][0]["clientConfig"] != after["webhooks"][0]["clientConfig"],
+            "the new authority in the registration",
+        )
+        hub.api.create(CLUSTERS, cluster("guarded"))

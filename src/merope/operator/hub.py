@@ -189,14 +189,14 @@ def _webhook_keeper(prefix: str, hub_namespace: str, labels: dict[str, str]) -> 
         role(
             name,
             rule("create", _ADMISSION, kinds),
-            rule("get update patch", _ADMISSION, kinds, names=_WEBHOOK_CONFIGURATIONS),
+            rule("get list watch update patch", _ADMISSION, kinds, names=_WEBHOOK_CONFIGURATIONS),
             labels=labels,
         ),
         binding(name, name, account, hub_namespace, labels=labels),
         role(
             name,
             rule("create", "core", "secrets"),
-            rule("get update patch", "core", "secrets", names="signer-secret"),
+            rule("get list watch update patch", "core", "secrets", names="signer-secret"),
             namespace=hub_namespace,
             labels=labels,
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
 import logging
 import os
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from merope.kube import CORE, AlreadyExists, Client, Conflict, KubeError, NotFound
+from merope.kube import CORE, AlreadyExists, Change, Client, Conflict, Informer, KubeError, NotFound, make_informer
 from merope.sdk.admission import Denied, Handler, Hub, Manifest, Permission, Requester, decode_review
 
 _logger = logging.getLogger(__name__)
@@ -354,6 +355,7 @@ class WebhookService:
         self._namespace = namespace
         self._server = server
         self._configurations = configurations
+        self._wanted = asyncio.Event()
         self._presented: bytes = b""
         self._bundle: bytes = b""
 
@@ -364,21 +366,49 @@ class WebhookService:
         await self._publish(authority)
 
     async def keep(self) -> None:
-        """Check once an hour whether authority, certificate or registrations need attention; serve until cancelled.
+        """Serve until cancelled, and keep authority, certificate and registrations as they have to be.
 
-        An API server that is away puts the check off and nothing else.
+        They are looked at once an hour, and at once where the authority changes or a registration is deleted: without
+        it anybody could accept clusters. (What else changes in a registration waits: replicas that are reached by
+        different URLs would otherwise correct one another without end.) An API server that is away puts the check off
+        and nothing else.
         """
         try:
-            pause = _CHECK_SECONDS
-            while True:
-                await asyncio.sleep(pause)
-                pause = _CHECK_SECONDS if await self._checked() else _AGAIN_SECONDS
+            async with asyncio.TaskGroup() as group:
+                for informer in self._followed():
+                    group.create_task(informer.run(), name=str(informer))
+                pause = _CHECK_SECONDS
+                while True:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._wanted.wait()
+                    self._wanted.clear()
+                    pause = _CHECK_SECONDS if await self._checked() else _AGAIN_SECONDS
         finally:
             await self._server.stop()
 
     async def check(self) -> None:
         """Renew what is due, and put the registrations right. Raises KubeError."""
         await self._publish(await self._renew())
+
+    def _followed(self) -> list[Informer[Manifest]]:
+        """Informers of the authority's Secret and of each registration, by name: more is not permitted."""
+
+        def changed(change: Change[Manifest]) -> None:
+            secret = change.current.ref.kind == "Secret"
+            if change.new is None or (secret and change.old is not None):
+                self._wanted.set()
+
+        secret = make_informer(
+            self._client, CORE["Secret"], namespace=self._namespace, field_selector=f"metadata.name={SECRET_NAME}"
+        )
+        registrations = [
+            make_informer(self._client, CORE[each["kind"]], field_selector=f"metadata.name={each['metadata']['name']}")
+            for each in self._configurations("")
+        ]
+        for informer in (secret, *registrations):
+            informer.add_handler(changed)
+        return [secret, *registrations]
 
     async def _checked(self) -> bool:
         try:

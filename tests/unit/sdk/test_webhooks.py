@@ -489,6 +489,7 @@ async def test_an_api_server_that_is_away_does_not_end_the_webhooks(
 ) -> None:
     monkeypatch.setattr(webhooks, "_CHECK_SECONDS", 0.01)
     monkeypatch.setattr(webhooks, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(WebhookService, "_followed", lambda _: [])
     hub = FakeHub()
     async with replica(hub) as (service, server):
         keeping = asyncio.create_task(service.keep())
