@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from merope.cli import output
+from merope.cli.get import get
+from merope.cli.refusal import Refused
 from merope.fleet.layout import DEFAULT_NAME, FleetError
 
 app = typer.Typer(
@@ -134,6 +136,7 @@ def accept(
 controlplane = typer.Typer(help="Embedded control planes.", no_args_is_help=True)
 hub = typer.Typer(help="The hub's controllers.", no_args_is_help=True)
 agent = typer.Typer(help="The agent of a managed cluster.", no_args_is_help=True)
+app.add_typer(get, name="get")
 app.add_typer(controlplane, name="controlplane")
 app.add_typer(hub, name="hub")
 app.add_typer(agent, name="agent")
@@ -189,7 +192,7 @@ def application(arguments: Sequence[str]) -> int:
     except OSError as error:
         output.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1
-    except FleetError as error:
+    except (FleetError, Refused) as error:
         output.error(str(error))
         return 1
     except Exception as error:
