@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from merope.controlplane.backup import complete_restore
 from merope.controlplane.persistence import Durability, FormatTooNew, StateInUse, StateLock
 from merope.controlplane.pki import Pki, write_private
 from merope.controlplane.resource import UserInfo
@@ -283,6 +284,8 @@ class Process:
     async def start(self) -> None:
         """Start all servers, or none. Raises ProcessError, StateInUse, FormatTooNew."""
         self._options.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if complete_restore(self._options.state):
+            log.warning("%s: completed a restore that had been interrupted", self._options.state)
         try:
             for instance in self.instances.values():
                 await instance.start()
