@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from merope.controlplane import errors
+from merope.controlplane.admission.requests import Surroundings
 from merope.controlplane.admission.webhooks import Webhooks
 from merope.controlplane.resource import GroupResource, Object, Request
 
@@ -26,7 +27,8 @@ class AdmissionChain:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.webhooks = Webhooks(server)
+        surroundings = Surroundings(server)
+        self.webhooks = Webhooks(server, surroundings)
         server.add_controller(self.webhooks)
 
     async def mutate(

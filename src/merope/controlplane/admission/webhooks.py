@@ -6,14 +6,15 @@ import asyncio
 import base64
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from merope.controlplane import errors
 from merope.controlplane.admission import conditions
-from merope.controlplane.admission.matching import NAMESPACES, Webhook, webhooks_of
+from merope.controlplane.admission.matching import Webhook, webhooks_of
+from merope.controlplane.admission.requests import Surroundings, describe
 from merope.controlplane.entry import Change
 from merope.controlplane.errors import ApiError
 from merope.controlplane.resource import GroupResource, Object, Request, Resource
@@ -28,19 +29,17 @@ _logger = logging.getLogger(__name__)
 _GROUP: Final = "admissionregistration.k8s.io"
 _MUTATING: Final = GroupResource(_GROUP, "mutatingwebhookconfigurations")
 _VALIDATING: Final = GroupResource(_GROUP, "validatingwebhookconfigurations")
-_OPTIONS_KIND: Final = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
 
 
 class Webhooks:
     """The webhooks of one server. Configurations are followed; an idle server holds no connection."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, surroundings: Surroundings) -> None:
         self._server = server
+        self._surroundings = surroundings
         self._hooks: dict[GroupResource, tuple[Webhook, ...]] = {_MUTATING: (), _VALIDATING: ()}
         self._client = WebhookClient(server.store)
         self._unsubscribe: list[Callable[[], None]] = []
-        self._generation = -1
-        self._served: dict[GroupResource, list[Resource]] = {}
 
     async def start(self) -> None:
         for storage in (_MUTATING, _VALIDATING):
@@ -106,8 +105,8 @@ class Webhooks:
         old: Object | None,
     ) -> Object | None:
         shown, shown_old = (
-            await self._in_version(request, resource, obj),
-            await self._in_version(request, resource, old),
+            await self._surroundings.in_version(request, resource, obj),
+            await self._surroundings.in_version(request, resource, old),
         )
         response = await self._ask(hook, resource, request, operation, shown, shown_old)
         if response is None or not response.get("patch") or shown is None:
@@ -126,7 +125,7 @@ class Webhooks:
         except (jsonpatch.JSONPatchError, ValueError, TypeError) as error:
             # No failure policy helps here: the webhook did answer, and wanted what cannot be done.
             raise errors.internal(f'cannot apply the patch of webhook "{hook.name}": {error}') from error
-        return await self._in_version(request, request.resource, patched, held_in=resource)
+        return await self._surroundings.in_version(request, request.resource, patched, held_in=resource)
 
     async def _validate_once(
         self,
@@ -138,8 +137,8 @@ class Webhooks:
         old: Object | None,
     ) -> None:
         shown, shown_old = (
-            await self._in_version(request, resource, obj),
-            await self._in_version(request, resource, old),
+            await self._surroundings.in_version(request, resource, obj),
+            await self._surroundings.in_version(request, resource, old),
         )
         await self._ask(hook, resource, request, operation, shown, shown_old, mutating=False)
 
@@ -148,13 +147,11 @@ class Webhooks:
     async def _concerned(
         self, hook: Webhook, request: Request, operation: str, obj: Object | None, old: Object | None
     ) -> Resource | None:
-        resource = hook.resource_for(operation, request.resource, request.subresource, self._equivalents(request))
-        if resource is None or not hook.selects_namespace(self._namespace_labels(request, operation, obj, old)):
-            return None
-        if not hook.selects_object(obj, old):
+        resource = self._surroundings.concerned(hook, request, operation, obj, old)
+        if resource is None:
             return None
         if hook.conditions:
-            review = self._review(request, resource, operation, None, None)
+            review = describe(request, resource, operation)
             try:
                 if not conditions.all_true(hook.conditions, obj, old, review):
                     return None
@@ -166,76 +163,7 @@ class Webhooks:
                 raise errors.forbidden(group, plural, request.name, cause) from error
         return resource
 
-    def _equivalents(self, request: Request) -> Sequence[Resource]:
-        """The other versions and groups in which the objects of the request are served."""
-        if self._generation != self._server.resources_generation:
-            self._generation = self._server.resources_generation
-            self._served = {}
-            for resource in self._server.all_resources():
-                if "create" in resource.verbs:
-                    self._served.setdefault(resource.storage, []).append(resource)
-        own = request.resource
-        served = self._served.get(own.storage, [])
-        return [other for other in served if other is not own] if len(served) > 1 else ()
-
-    def _namespace_labels(
-        self, request: Request, operation: str, obj: Object | None, old: Object | None
-    ) -> Mapping[str, str] | None:
-        if request.resource.storage == NAMESPACES:
-            own = old if operation == "DELETE" else obj
-            return ((own or {}).get("metadata") or {}).get("labels") or {}
-        if not request.resource.namespaced:
-            return None
-        entry = self._server.store.get(NAMESPACES, "", request.namespace)
-        return entry.labels if entry is not None else {}
-
-    async def _in_version(
-        self, request: Request, resource: Resource, obj: Object | None, *, held_in: Resource | None = None
-    ) -> Object | None:
-        held = held_in or request.resource
-        if obj is None or resource is held:
-            return obj
-        return dict(await self._server.views.convert(held, obj, resource.api_version))
-
     # --- one call ------------------------------------------------------------------------------------------------
-
-    def _review(
-        self, request: Request, resource: Resource, operation: str, obj: Object | None, old: Object | None
-    ) -> Object:
-        own, options = request.resource, request.options
-        review: Object = {
-            "uid": str(uuid.uuid4()),
-            "kind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
-            "resource": {"group": resource.group, "version": resource.version, "resource": resource.plural},
-            "requestKind": {"group": own.group, "version": own.version, "kind": own.kind},
-            "requestResource": {"group": own.group, "version": own.version, "resource": own.plural},
-        }
-        if request.subresource:
-            review["subResource"] = review["requestSubResource"] = request.subresource
-        if request.name:
-            review["name"] = request.name
-        if own.namespaced:
-            review["namespace"] = request.namespace
-        elif own.storage == NAMESPACES and request.name:
-            review["namespace"] = request.name
-        stated: Object = {"kind": _OPTIONS_KIND.get(operation, "CreateOptions"), "apiVersion": "meta.k8s.io/v1"}
-        if options.dry_run:
-            stated["dryRun"] = ["All"]
-        if operation == "DELETE":
-            stated |= request.deletion
-        elif options.explicit_manager:
-            stated["fieldManager"] = options.field_manager
-        if operation != "DELETE" and "fieldValidation" in options.query:
-            stated["fieldValidation"] = options.field_validation
-        review |= {
-            "operation": operation,
-            "userInfo": request.user.to_dict(),
-            "object": obj,
-            "oldObject": old,
-            "dryRun": options.dry_run,
-            "options": stated,
-        }
-        return review
 
     async def _ask(
         self,
@@ -252,14 +180,15 @@ class Webhooks:
         if request.options.dry_run and not hook.dry_run_safe:
             raise errors.bad_request(f'admission webhook "{hook.name}" does not support dry run')
         version = next((version for version in hook.versions if version in ("v1", "v1beta1")), "v1")
-        review = self._review(request, resource, operation, obj, old)
+        uid = str(uuid.uuid4())
+        review = {"uid": uid, **describe(request, resource, operation), "object": obj, "oldObject": old}
         body = {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": review}
         try:
             response = _response(await self._client.post(hook.client, body, seconds=hook.seconds))
         except CallFailed as error:
             self._failed(hook, f"failed to call webhook: {error}")
             return None
-        wrong = _irregular(response, review["uid"], mutating=mutating)
+        wrong = _irregular(response, uid, mutating=mutating)
         if wrong:
             self._failed(hook, f"received invalid webhook response: {wrong}")
             return None
