@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from merope import hub
-from merope.kube import OCM_LEADER_TIMES, ClientConfig, ConfigError, KubeError
+from merope.kube import (
+    OCM_LEADER_TIMES,
+    ClientConfig,
+    ConfigError,
+    CredentialRefused,
+    KubeError,
+    NotFound,
+    Unauthorized,
+)
 from merope.registration.hub import RegistrationHubOptions
 
 _EXAMPLES = """examples:
@@ -110,12 +118,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = options_of(parsed)
         _run(options, _announcer(parsed.ready_fd))
     except (ConfigError, KubeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{_remedy(error, parsed)}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"error: {error.strerror or error}: {options.webhook_bind or options.health}", file=sys.stderr)
         return 1
     return 0
+
+
+def _remedy(error: Exception, parsed: argparse.Namespace) -> str:
+    """What whoever started the hub can do about an error."""
+    if isinstance(error, (Unauthorized, CredentialRefused)):
+        where = parsed.kubeconfig_dir or parsed.kubeconfig or "the kubeconfig that kubectl uses"
+        return f"\nThe API server does not accept the credential in {where}: it is expired, or of another cluster."
+    if isinstance(error, NotFound):
+        return "\nIs a hub installed there? Its namespaces, APIs and permissions come before its controllers."
+    return ""
 
 
 def _announcer(descriptor: int | None) -> Callable[[], None]:
