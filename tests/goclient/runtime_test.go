@@ -74,7 +74,7 @@ func (r *reporter) Reconcile(ctx context.Context, request reconcile.Request) (re
 func TestControllerRuntime(t *testing.T) {
 	ctx, namespace := t.Context(), space(t)
 	ctrl.SetLogger(logr.Discard())
-	manager, err := ctrl.NewManager(protobuf(t), ctrl.Options{
+	manager, err := ctrl.NewManager(config(t), ctrl.Options{
 		Scheme: scheme.Scheme, Metrics: server.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		LeaderElection: true, LeaderElectionID: "go-" + namespace, LeaderElectionNamespace: namespace,
 		Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}},
