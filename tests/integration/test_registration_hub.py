@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 from fixtures.child import free_port
 from fixtures.cluster import Cluster
 from fixtures.conditions import eventually
+from fixtures.hubs import hub_configs, hub_in_thread, install_hub
 from merope import hub as hub_process
 from merope.kube import Client, ClientConfig, Forbidden, NotFound, ResourceRef
-from merope.operator import HUB_NAMESPACE, hub_objects, install
 
 CLUSTERS = "/apis/cluster.open-cluster-management.io/v1/managedclusters"
 SETS = "/apis/cluster.open-cluster-management.io/v1beta2/managedclustersets"
@@ -29,53 +28,14 @@ MANAGED_CLUSTER = ResourceRef("cluster.open-cluster-management.io", "v1", "manag
 @pytest.fixture
 async def running(hub: Cluster) -> AsyncIterator[Cluster]:
     """A hub whose registration component runs with its own ServiceAccounts."""
-    async with Client(ClientConfig.load(hub.admin_kubeconfig)) as admin:
-        await install(admin, hub_objects())
-    accounts = {"registration": "registration-controller-sa", "webhook": "registration-webhook-sa"}
+    await install_hub(hub)
     options = hub_process.HubOptions(
-        configs={
-            component: ClientConfig.load(hub.service_account_kubeconfig(HUB_NAMESPACE, account))
-            for component, account in accounts.items()
-        },
+        configs=hub_configs(hub, "registration", "webhook"),
         components=("registration",),
         webhook_bind=f"127.0.0.1:{free_port()}",
     )
-    with in_thread(options):
+    with hub_in_thread(options):
         yield hub
-
-
-@contextmanager
-def in_thread(options: hub_process.HubOptions) -> Iterator[None]:
-    """Runs a hub on a loop of its own: the fixtures' client blocks the one of the test."""
-    ready = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    failures: list[BaseException] = []
-
-    async def serve() -> None:
-        await hub_process.run(options, ready=ready.set, stop=stop)
-        await asyncio.sleep(0.1)  # TLS connections that were closed take a round trip to end
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        assert ready.wait(30)
-        assert not failures, failures
-        yield
-    finally:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()
-    assert not failures, failures
 
 
 def cluster(name: str, **spec: Any) -> dict[str, Any]:
