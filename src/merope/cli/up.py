@@ -43,9 +43,21 @@ def _example(name: str) -> str:
         (place / name for place in (package / "examples", package.parents[1] / "examples") if (place / name).exists()),
         Path("examples") / name,
     )
+    return _from_here(found)
+
+
+def _program() -> str:
+    """How this command is typed here: by name where that is on the PATH, else as it was started."""
+    if shutil.which("merope"):
+        return "merope"
+    started = Path(sys.argv[0]).absolute()
+    return _from_here(started) if started.name == "merope" else f"{_from_here(Path(sys.executable))} -m merope"
+
+
+def _from_here(path: Path) -> str:
     with contextlib.suppress(ValueError):
-        return str(found.relative_to(Path.cwd()))
-    return str(found)
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def _tell(layout: Layout, outcome: Outcome) -> None:
@@ -55,13 +67,14 @@ def _tell(layout: Layout, outcome: Outcome) -> None:
     count = "1 managed cluster" if fleet.clusters == 1 else f"{fleet.clusters} managed clusters"
     print(f"The hub and {count} ({managed}) are ready after {outcome.seconds:.1f} s.\n")
     print("Try:")
-    print(f'  export KUBECONFIG="$(merope kubeconfig{named})"')
+    merope = _program()
+    print(f'  export KUBECONFIG="$({merope} kubeconfig{named})"')
     print("  kubectl --context hub get managedclusters")
     if fleet.clusters:
         print(f"  kubectl --context hub apply -f {_example('hello-work.yaml')}")
         print("  kubectl --context hub -n cluster1 get manifestworks")
         print("  kubectl --context cluster1 -n hello get configmaps")
-    print(f"  merope status{named}")
-    print(f"  merope down{named}")
+    print(f"  {merope} status{named}")
+    print(f"  {merope} down{named}")
     if shutil.which("kubectl") is None:
         print("\nThere is no kubectl on the PATH; get one from https://kubernetes.io/docs/tasks/tools/")

@@ -190,3 +190,33 @@ def test_up_ends_with_what_to_try_and_where_to_get_kubectl(
     assert "kubectl --context hub apply -f examples/hello-work.yaml" in shown
     assert ("https://kubernetes.io/docs/tasks/tools" in shown) is not kubectl
     assert os.path.exists("examples/hello-work.yaml")
+
+
+@pytest.mark.parametrize(
+    ("started", "on_path", "typed"),
+    [
+        ("/somewhere/.venv/bin/merope", False, "/somewhere/.venv/bin/merope"),
+        (".venv/bin/merope", False, ".venv/bin/merope"),
+        (".venv/bin/merope", True, "merope"),
+        ("/somewhere/merope/__main__.py", False, f"{sys.executable} -m merope"),
+    ],
+)
+def test_up_names_the_command_as_it_is_typed_here(
+    started: str,
+    on_path: bool,
+    typed: str,
+    layout: Layout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(up_command, "bring_up", lambda *_: Outcome(Fleet(clusters=0), 1.0))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [started, "up"])
+    if on_path:
+        (tmp_path / "merope").touch(mode=0o755)
+
+    assert main(["up"]) == 0
+
+    assert f"\n  {typed} down\n" in capsys.readouterr().out
