@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from merope.cli import output
+from merope.cli.clusterset import clusterset
+from merope.cli.create import create
+from merope.cli.delete import delete
 from merope.cli.get import get
 from merope.cli.refusal import Refused
 from merope.fleet.layout import DEFAULT_NAME, FleetError
@@ -137,6 +141,9 @@ controlplane = typer.Typer(help="Embedded control planes.", no_args_is_help=True
 hub = typer.Typer(help="The hub's controllers.", no_args_is_help=True)
 agent = typer.Typer(help="The agent of a managed cluster.", no_args_is_help=True)
 app.add_typer(get, name="get")
+app.add_typer(create, name="create")
+app.add_typer(delete, name="delete")
+app.add_typer(clusterset, name="clusterset")
 app.add_typer(controlplane, name="controlplane")
 app.add_typer(hub, name="hub")
 app.add_typer(agent, name="agent")
@@ -150,6 +157,55 @@ def controlplane_run(context: typer.Context) -> None:
     from merope.cli.main import main
 
     raise typer.Exit(main(["controlplane", "run", *context.args]))
+
+
+StateDirectory = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where the servers keep their state.")]
+
+
+@controlplane.command("backup", epilog="Example: merope controlplane backup --state DIR --output backup.tar.gz")
+def controlplane_backup(
+    state: StateDirectory,
+    archive: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The archive to write.")],
+    server: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this server (may be repeated; default: all).")
+    ] = None,
+) -> None:
+    """Save servers' objects and keys in one file. They may be running. The file holds private keys."""
+    from merope.cli.controlplane_backup import backup as run
+
+    run(state, archive, server or ())
+
+
+@controlplane.command("restore", epilog="Example: merope controlplane restore --state DIR backup.tar.gz")
+def controlplane_restore(
+    state: StateDirectory,
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="What `merope controlplane backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what the servers have now; it is lost.")] = False,
+) -> None:
+    """Put saved servers back, all or none. They must not be running."""
+    from merope.cli.controlplane_backup import restore_archive as run
+
+    run(state, archive, force=force)
+
+
+@controlplane.command(
+    "export", epilog="Example: merope controlplane export --kubeconfig FILE | kubectl apply --server-side -f -"
+)
+def controlplane_export(
+    kubeconfig: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Kubeconfig of the cluster (default: as kubectl finds one).")
+    ] = None,
+    context: Annotated[str | None, typer.Option(metavar="NAME", help="Context in it.")] = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace (may be repeated)."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is in the namespaces kube-*.")] = False,
+) -> None:
+    """Print what a cluster holds as YAML for another one, Secrets included."""
+    from merope.cli.export import export as run
+
+    run(kubeconfig, context, namespace or (), system=everything)
 
 
 @hub.command("run", context_settings=_PASSED_ON, add_help_option=False)
