@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from merope.controlplane import errors
+from merope.controlplane.admission.policies import Policies
 from merope.controlplane.admission.requests import Surroundings
 from merope.controlplane.admission.webhooks import Webhooks
 from merope.controlplane.resource import GroupResource, Object, Request
@@ -23,13 +24,15 @@ _WEBHOOK_EXEMPT_GROUP: Final = "admissionregistration.k8s.io"
 
 
 class AdmissionChain:
-    """Runs the plugins for each write; ``webhooks`` is started and stopped with the server."""
+    """Runs the plugins for each write; ``webhooks`` and ``policies`` are started and stopped with the server."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         surroundings = Surroundings(server)
         self.webhooks = Webhooks(server, surroundings)
+        self.policies = Policies(server, surroundings)
         server.add_controller(self.webhooks)
+        server.add_controller(self.policies)
 
     async def mutate(
         self, request: Request, operation: Operation, obj: Object | None, old: Object | None
@@ -43,7 +46,8 @@ class AdmissionChain:
         return await self.webhooks.mutate(request, operation, obj, old)
 
     async def validate(self, request: Request, operation: Operation, obj: Object | None, old: Object | None) -> None:
-        """Let the validating webhooks see the object as it will be stored. Raises ApiError to refuse."""
+        """Let policies and validating webhooks see the object as it will be stored. Raises ApiError to refuse."""
+        await self.policies.validate(request, operation, obj, old)
         if request.resource.group != _WEBHOOK_EXEMPT_GROUP:
             await self.webhooks.validate(request, operation, obj, old)
 
