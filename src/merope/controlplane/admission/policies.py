@@ -263,7 +263,7 @@ def _verdicts(policy: Policy, values: Mapping[str, Any]) -> list[Denial]:
             return []
     except EvaluationFailed as error:
         return [Denial(str(error))] if policy.fails_closed else []
-    return list(policy.expressions.denials(values, fails_closed=policy.fails_closed))
+    return policy.expressions.denials(values, fails_closed=policy.fails_closed)
 
 
 def _refusal(request: Request, message: str, reason: str) -> errors.ApiError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ BUDGET: Final = 10_000_000
 CONDITIONS_BUDGET: Final = 2_500_000
 #: Cost that one expression may spend.
 _PER_EXPRESSION: Final = 1_000_000
+#: Longer messages of expressions are not shown, in bytes.
+_MAX_MESSAGE: Final = 5 * 1024
 
 OUT_OF_BUDGET: Final = "validation failed due to running out of cost budget, no further validation rules will be run"
 
@@ -249,7 +251,7 @@ class Expressions:
             raise EvaluationFailed(failures[0] if len(failures) == 1 else f"[{', '.join(failures)}]")
         return True
 
-    def denials(self, bindings: Mapping[str, Any], *, fails_closed: bool) -> Iterator[Denial]:
+    def denials(self, bindings: Mapping[str, Any], *, fails_closed: bool) -> list[Denial]:
         """What the validations have against a request, in their order.
 
         Args:
@@ -257,36 +259,48 @@ class Expressions:
             fails_closed: whether an expression that cannot be evaluated is a denial; otherwise it is passed over.
         """
         meter = Meter(BUDGET, self.variables, bindings)
+        found: list[Validation | Denial] = []
         try:
             for validation in self.validations:
                 try:
                     if meter.evaluate(validation.expression, validation.program) is not True:
-                        yield Denial(self._message(validation, meter), validation.reason)
+                        found.append(validation)
                 except _ExpressionFailed as failure:
-                    if fails_closed:
-                        yield Denial(str(failure))
+                    found += [Denial(str(failure))] if fails_closed else []
+            # Messages come out of what the validations left, annotations have a budget of their own.
+            denials = [each if isinstance(each, Denial) else _denial(each, meter) for each in found]
+        except EvaluationFailed as failure:
+            # Half a verdict is none: what was found before counts as little as what would have been found after.
+            denials = [Denial(str(failure))] if fails_closed else []
+        return denials + (self._annotation_failures(bindings) if fails_closed else [])
+
+    def _annotation_failures(self, bindings: Mapping[str, Any]) -> list[Denial]:
+        meter = Meter(BUDGET, self.variables, bindings)
+        failures: list[Denial] = []
+        try:
             for expression, program in self.annotations:
                 try:
                     meter.evaluate(expression, program)
                 except _ExpressionFailed as failure:
-                    if fails_closed:
-                        yield Denial(str(failure), always=True)
+                    failures.append(Denial(str(failure), always=True))
         except EvaluationFailed as failure:
-            if fails_closed:
-                yield Denial(str(failure))
+            return [Denial(str(failure), always=True)]
+        return failures
 
-    @staticmethod
-    def _message(validation: Validation, meter: Meter) -> str:
-        if validation.message_program is not None:
-            try:
-                message = meter.evaluate(validation.message_program.expression, validation.message_program)
-            except _ExpressionFailed:
-                message = ""
-            if isinstance(message, str):
-                message = message.strip()
-                if message and len(message.encode()) <= 5 * 1024 and "\n" not in message:
-                    return message
-        return validation.message or f"failed expression: {validation.expression.strip()}"
+
+def _denial(validation: Validation, meter: Meter) -> Denial:
+    """The message that an expression makes, else the given one, else the expression itself."""
+    if validation.message_program is not None:
+        try:
+            message = meter.evaluate(validation.message_program.expression, validation.message_program)
+        except _ExpressionFailed:
+            message = ""
+        if isinstance(message, str):
+            message = message.strip()
+            if message and len(message.encode()) <= _MAX_MESSAGE and "\n" not in message:
+                return Denial(message, validation.reason)
+    message = validation.message or f"failed expression: {validation.expression.strip()}"
+    return Denial(message, validation.reason)
 
 
 def _compiled(compile_: Callable[[str], Program], source: Mapping[str, Any], key: str = "expression") -> Compiled:

@@ -1,7 +1,7 @@
 """What differs from kind to kind among the built-in kinds: one strategy each, found by group and kind.
 
 Each module here holds the kinds of one subject and exports ``STRATEGIES``. Kinds whose rules belong to another part of
-the control plane (RBAC, signing requests, reviews, custom resource definitions, webhook configurations) export theirs
+the control plane (RBAC, signing requests, reviews, custom resource definitions, admission) export theirs
 in the same form; all are merged the first time the catalogue is loaded. A kind without an entry is a plain one.
 """
 
@@ -33,7 +33,6 @@ _SOURCES: Final = tuple(
         "namespaces",
         "networking",
         "pods",
-        "policies",
         "services",
         "storage",
         "workloads",
