@@ -61,21 +61,38 @@ async def each(names: Sequence[str], act: Callable[[str], Awaitable[Result]]) ->
 
     One that fails doesn't stop the others. Raises Refused that tells all failures.
     """
-    results: dict[str, Result] = {}
-    problems: dict[str, str] = {}
+    return _results(await _outcomes(names, act))
 
-    async def one(name: str) -> None:
+
+async def tell_each(names: Sequence[str], act: Callable[[str], Awaitable[str]]) -> None:
+    """As ``each``, where results are sentences: those that there are get printed, in order."""
+    outcomes = await _outcomes(names, act)
+    for outcome in outcomes:
+        if not isinstance(outcome, Refused | KubeError) and outcome:
+            print(outcome)
+    _results(outcomes)
+
+
+async def _outcomes(
+    names: Sequence[str], act: Callable[[str], Awaitable[Result]]
+) -> list[Result | Refused | KubeError]:
+    async def one(name: str) -> Result | Refused | KubeError:
         try:
-            results[name] = await act(name)
+            return await act(name)
         except (Refused, KubeError) as error:
-            problems[name] = str(error)
+            return error
 
     async with asyncio.TaskGroup() as group:
-        for name in names:
-            group.create_task(one(name))
+        tasks = [group.create_task(one(name)) for name in names]
+    return [task.result() for task in tasks]
+
+
+def _results(outcomes: Sequence[Result | Refused | KubeError]) -> list[Result]:
+    results = [outcome for outcome in outcomes if not isinstance(outcome, Refused | KubeError)]
+    problems = [str(outcome) for outcome in outcomes if isinstance(outcome, Refused | KubeError)]
     if problems:
-        raise Refused.of([problems[name] for name in names if name in problems])
-    return [results[name] for name in names]
+        raise Refused.of(problems)
+    return results
 
 
 async def together(*awaitables: Coroutine[Any, Any, Result]) -> list[Result]:
