@@ -134,20 +134,24 @@ CORE: Final[Mapping[str, ResourceRef]] = {
 
 @dataclass(frozen=True, slots=True)
 class _GroupVersion:
-    """What discovery said about one group version, and when (monotonic seconds)."""
+    """What discovery said about one group version, when (monotonic seconds), and how long that answers a question
+    for what isn't in it.
+    """
 
     by_kind: Mapping[str, ResourceRef]
     by_plural: Mapping[str, ResourceRef]
     verbs: Mapping[str, frozenset[str]]
     learned: float
+    patience: float
 
 
 class RESTMapper:
     """From (apiVersion, kind) to the resource that serves it.
 
     What the server once said is kept for ``ttl`` seconds (default 10 minutes). A question without an answer asks
-    the server again, at most once in ``retry`` seconds (default 1), so that a loop over manifests whose CRD is
-    missing costs one request a second, and a CRD that appears is found within one.
+    the server again: soon at first, for the CRD may have been applied a moment ago, then at growing distances up to
+    ``retry`` seconds (default 1). So a loop over manifests whose CRD is missing costs one request a second, and a CRD
+    that appears is found within one.
     """
 
     def __init__(self, client: Client, *, ttl: float = 600.0, retry: float = 1.0) -> None:
@@ -218,9 +222,10 @@ class RESTMapper:
 
     async def _find(self, api_version: str, pick: Any) -> ResourceRef | None:
         now = monotonic()
-        found: ResourceRef | None = pick(await self._learn(api_version, now - self._ttl))
+        known = await self._learn(api_version, now - self._ttl)
+        found: ResourceRef | None = pick(known)
         if found is None:
-            found = pick(await self._learn(api_version, now - self._retry))
+            found = pick(await self._learn(api_version, now - known.patience))
         return found
 
     async def _learn(self, api_version: str, not_before: float) -> _GroupVersion:
@@ -241,12 +246,18 @@ class RESTMapper:
                 if known is not None and error.code >= 500:
                     return known  # an extension server that is down for a moment keeps its last description
                 raise
-            learned = _decode(api_version, document)
+            learned = _decode(api_version, document, self._patience(known))
             self._known[api_version] = learned
             return learned
 
+    def _patience(self, before: _GroupVersion | None) -> float:
+        """How long an answer stands for what it lacks: doubled while it is asked for in a row, else the shortest."""
+        if before is None or monotonic() - before.learned > 2 * self._retry:
+            return self._retry / 32
+        return min(2 * before.patience, self._retry)
 
-def _decode(api_version: str, document: Mapping[str, Any]) -> _GroupVersion:
+
+def _decode(api_version: str, document: Mapping[str, Any], patience: float) -> _GroupVersion:
     group, _, version = api_version.rpartition("/")
     by_kind: dict[str, ResourceRef] = {}
     by_plural: dict[str, ResourceRef] = {}
@@ -259,4 +270,4 @@ def _decode(api_version: str, document: Mapping[str, Any]) -> _GroupVersion:
         by_kind.setdefault(ref.kind, ref)
         by_plural[plural] = ref
         verbs[plural] = frozenset(entry.get("verbs") or ())
-    return _GroupVersion(by_kind, by_plural, verbs, monotonic())
+    return _GroupVersion(by_kind, by_plural, verbs, monotonic(), patience)

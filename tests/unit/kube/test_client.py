@@ -346,6 +346,24 @@ async def test_discovery_is_asked_once_and_again_only_for_what_is_missing(server
     assert (await client.mapper.ref("x.io/v1", "Gadget")).path("g") == "/apis/x.io/v1/gadgets/g"
 
 
+async def test_what_discovery_lacks_is_asked_for_soon_and_then_ever_less_often(server, client, monkeypatch):
+    server.always("GET", "/apis/x.io/v1", document({"resources": []}))
+    now = 1000.0
+    monkeypatch.setattr("merope.kube.resources.monotonic", lambda: now)
+    asked = []
+
+    for _ in range(500):  # ten milliseconds each
+        before = len(server.requests)
+        with pytest.raises(NoMatch):
+            await client.mapper.ref("x.io/v1", "Widget")
+        asked += [now - 1000.0] * (len(server.requests) - before)
+        now += 0.01
+
+    assert asked[1] < 0.05, "a definition that was applied a moment ago is found at once"
+    assert sum(moment < 1.0 for moment in asked) <= 7
+    assert sum(moment >= 3.0 for moment in asked) <= 2, "at most once a second"
+
+
 def test_a_namespaced_object_needs_its_namespace_and_a_cluster_scoped_one_has_none():
     with pytest.raises(ValueError, match="needs a namespace"):
         CM.path("a")
