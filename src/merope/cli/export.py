@@ -279,16 +279,20 @@ def order(exported: Iterable[Exported]) -> list[Exported]:
 _AMBIGUOUS: Final = re.compile(r"[-+]?\.?[0-9].*|[yYnN]|[-+]?\.(?:inf|nan)|~", re.IGNORECASE | re.DOTALL)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Block style; never aliases, which kubectl would read but people would not."""
+_DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_DumperBase):  # type: ignore[misc]
+    """Writes what occurs twice out twice: aliases are read by programs, but not by people."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+def _text(dumper: Any, value: str) -> yaml.Node:
     style = "|" if "\n" in value else "'" if _AMBIGUOUS.fullmatch(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    node: yaml.Node = dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return node
 
 
 _Dumper.add_representer(str, _text)

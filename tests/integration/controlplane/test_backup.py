@@ -96,6 +96,9 @@ def test_a_backup_taken_under_load_holds_every_write_that_was_answered_before(tm
         answered: list[int] = []
         stop = threading.Event()
 
+        def more_than(least: int) -> Callable[[], bool]:
+            return lambda: len(answered) > least
+
         def write() -> None:
             api = cluster.as_token(cluster.admin_token)
             for number in range(100_000):
@@ -109,7 +112,7 @@ def test_a_backup_taken_under_load_holds_every_write_that_was_answered_before(tm
         before: list[int] = []
         try:
             for number in range(4):
-                wait_until(lambda least=60 * (number + 1): len(answered) > least, "writes")
+                wait_until(more_than(60 * (number + 1)), "writes")
                 before.append(len(answered))
                 backup(cluster, tmp_path / f"{number}.tar.gz")
         finally:
