@@ -15,7 +15,8 @@ from merope.cli.clusterset import clusterset
 from merope.cli.create import create
 from merope.cli.delete import delete
 from merope.cli.get import get
-from merope.cli.refusal import Refused
+from merope.cli.options import Cluster, Clusters, Context, DryRun, Kubeconfig, Timeout, WaitsForSeconds
+from merope.cli.refusal import Refused, listed, needed_clusters
 from merope.fleet.layout import DEFAULT_NAME, FleetError
 
 app = typer.Typer(
@@ -120,21 +121,37 @@ def crds(
     typer.echo(text, nl=False)
 
 
-@app.command(epilog="Example: merope accept cluster1 cluster2 --wait 60")
+@app.command(cls=WaitsForSeconds, epilog="Example: merope accept --clusters cluster1,cluster2 --wait")
 def accept(
-    clusters: Annotated[list[str], typer.Argument(metavar="CLUSTER...", help="The clusters to accept.")],
-    kubeconfig: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Kubeconfig of the hub (default: as kubectl finds one).")
-    ] = None,
-    context: Annotated[str | None, typer.Option(metavar="NAME", help="Context in it.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER...]", help="The clusters to accept.")] = None,
+    cluster: Cluster = None,
+    clusters: Clusters = None,
     wait: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Wait for clusters that have not asked yet; 0 does not.")
-    ] = 0.0,
+        bool, typer.Option("--wait", help="Wait for clusters that have not asked yet; seconds may follow.")
+    ] = False,
+    skip_approve_check: Annotated[
+        bool, typer.Option("--skip-approve-check", help="Approve requests whoever made them.")
+    ] = False,
+    requesters: Annotated[
+        list[str] | None, typer.Option(metavar="NAME,...", help="Approve requests for these common names only.")
+    ] = None,
+    timeout: Timeout = 300.0,
+    dry_run: DryRun = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
 ) -> None:
     """Accept clusters that want to join the hub: approve their first signing request and let them in."""
+    chosen = needed_clusters(cluster, [*(names or ()), *(clusters or ())])
     from merope.cli.accept import accept as run
+    from merope.cli.access import Access
 
-    run(clusters, kubeconfig, context, wait)
+    run(
+        Access(kubeconfig, context, dry_run, timeout),
+        chosen,
+        wait=wait,
+        requesters=listed(requesters),
+        any_identity=skip_approve_check,
+    )
 
 
 controlplane = typer.Typer(help="Embedded control planes.", no_args_is_help=True)

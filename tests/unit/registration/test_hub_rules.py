@@ -34,6 +34,7 @@ def csr(
     *,
     signer: str = SIGNER,
     username: str = "",
+    groups: tuple[str, ...] = ("system:serviceaccounts:open-cluster-management",),
     conditions: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organizations]
@@ -43,7 +44,7 @@ def csr(
     encoded = base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
     return {
         "metadata": {"name": "x", "labels": {LABEL: cluster} if cluster else {}},
-        "spec": {"request": encoded, "signerName": signer, "username": username},
+        "spec": {"request": encoded, "signerName": signer, "username": username, "groups": list(groups)},
         "status": {"conditions": [{"type": each, "status": "True"} for each in conditions]},
     }
 
@@ -119,7 +120,10 @@ def test_accepting_approves_requests_of_bootstrap_identities_only() -> None:
     bootstrap = "system:serviceaccount:open-cluster-management:agent-registration-bootstrap"
 
     assert is_first_request(csr(username=bootstrap), "c1")
-    assert is_first_request(csr(username="system:bootstrap:abcdef"), "c1")
+    assert is_first_request(
+        csr(username="system:bootstrap:abcdef", groups=("system:bootstrappers:managedcluster",)), "c1"
+    )
+    assert not is_first_request(csr(username=bootstrap, groups=("system:authenticated",)), "c1")
     assert not is_first_request(csr(username="system:open-cluster-management:c1:agent"), "c1")
     assert not is_first_request(csr(username=bootstrap), "c2")
 
