@@ -241,7 +241,7 @@ def test_only_one_supervisor_runs_a_fleet(supervised: Supervised) -> None:
 def test_a_job_waits_for_its_turn_runs_and_waits_again(supervised: Supervised) -> None:
     job = ProcessSpec("job", ("/bin/sh", "-c", f"echo ran >> {supervised.layout.root}/order"), every=0.3)
     supervised.start(job)
-    assert supervised.child("job").state == "waiting"
+    wait_until(lambda: supervised.child("job").state == "waiting", "its turn is in a while")
 
     wait_until(lambda: len(supervised.order) >= 2, "it ran twice", timeout=5)
 
