@@ -132,14 +132,19 @@ def back_up(
         problem = "is a directory" if output.is_dir() else "is in a directory that does not exist"
         raise BackupError(f"{output} {problem}: give the path of a file in an existing directory as --output")
     # Beside the archive: the same file system has room for both or for neither. Only its owner may enter.
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
-        working = Path(name)
-        created = now()
-        saved = [_collect(state / server, working / "content" / server) for server in names]
-        archive = working / "archive"
-        _pack(working / "content", archive, created, saved)
-        archive.rename(output)
-    sync_directory(output.parent)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
+            working = Path(name)
+            created = now()
+            saved = [_collect(state / server, working / "content" / server) for server in names]
+            archive = working / "archive"
+            _pack(working / "content", archive, created, saved)
+            archive.rename(output)
+        sync_directory(output.parent)
+    except OSError as error:
+        raise BackupError(
+            f"{error.filename or output}: {error.strerror or error}; mend that and take the backup again"
+        ) from error
     return saved
 
 
@@ -321,6 +326,13 @@ def restore(state: Path, archive: Path, *, force: bool = False, now: Callable[[]
                 shutil.rmtree(unpacked, ignore_errors=True)
     except StateInUse as error:
         raise BackupError(f"{error}: stop it, then restore again") from error
+    except OSError as error:
+        outcome = (
+            "the restore is not complete: restore again, or start the servers, once that is mended"
+            if (state / DECIDED).exists()
+            else "nothing was restored: mend that and restore again"
+        )
+        raise BackupError(f"{error.filename or state}: {error.strerror or error}; {outcome}") from error
 
 
 def complete_restore(state: Path) -> bool:

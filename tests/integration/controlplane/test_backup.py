@@ -159,6 +159,25 @@ def test_killing_the_restore_leaves_a_server_that_starts_with_all_or_nothing(tmp
             cluster.stop()
 
 
+def test_a_server_completes_an_interrupted_restore_before_it_starts(tmp_path: Path) -> None:
+    with running() as cluster:
+        state = cluster.directory / "state"
+        cluster.api.create(MAPS, config_map("kept"))
+        backup(cluster, tmp_path / "backup.tar.gz")
+        cluster.api.create(MAPS, config_map("later"))
+        cluster.stop()
+        run_merope("controlplane", "restore", f"--state={tmp_path / 'elsewhere'}", str(tmp_path / "backup.tar.gz"))
+        # As the restore leaves it when it dies right after its decision.
+        (state / ".restore").mkdir()
+        (tmp_path / "elsewhere" / "hub").rename(state / ".restore" / "hub")
+
+        cluster.start()
+
+        assert {item["metadata"]["name"] for item in cluster.api.get(MAPS)["items"]} == {"kept", "kube-root-ca.crt"}
+        assert not (state / ".restore").exists()
+        assert "completed a restore that had been interrupted" in cluster.logs()
+
+
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from merope.controlplane import backup
 from merope.controlplane.backup import (
     JUMP,
     JUMP_PER_SECOND,
@@ -557,3 +559,53 @@ def test_a_pending_restore_is_not_backed_up(state: Path, tmp_path: Path) -> None
 
     with pytest.raises(BackupError, match="interrupted"):
         back_up(state, tmp_path / "out")
+
+
+def _fail_at(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Let the ``number``-th call of a function of the module fail as on a full disk."""
+    real, left = getattr(backup, name), number
+
+    def call(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(backup, name, call)
+
+
+def test_a_full_disk_ends_a_backup_with_the_last_archive_in_place(
+    state: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = archive.read_bytes()
+    _fail_at(monkeypatch, "sync", 1)
+
+    with pytest.raises(BackupError, match=r"backup.tar.gz: No space left on device; mend"):
+        back_up(state, archive)
+    assert archive.read_bytes() == before
+    assert sorted(path.name for path in archive.parent.iterdir()) == ["backup.tar.gz", "state"]
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "text"),
+    [
+        ("_extract", 2, "No space left on device; nothing was restored"),
+        ("_sync_tree", 1, "No space left on device; nothing was restored"),
+        # The first call looks for an older restore.
+        ("_move", 2, "No space left on device; the restore is not complete"),
+    ],
+)
+def test_a_full_disk_ends_a_restore_before_it_or_in_it_as_the_message_says(
+    state: Path, archive: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int, text: str
+) -> None:
+    server(state, "hub", "later")
+    with monkeypatch.context() as patched:
+        _fail_at(patched, name, number)
+
+        with pytest.raises(BackupError, match=text):
+            restore(state, archive, force=True)
+
+    restored = complete_restore(state)
+    assert restored == ("not complete" in text)
+    assert ("later" in read(state / "hub")[0]) != restored
