@@ -97,6 +97,14 @@ async def test_a_token_that_asks_to_join(hub: Cluster, merope: CommandLine) -> N
     assert "token doesn't exist" in error
 
 
+async def test_what_a_hub_consists_of(merope: CommandLine) -> None:
+    status, shown, _ = await merope("get", "hub-info")
+
+    assert status == 0
+    assert shown.splitlines()[:2] == ["Registration Operator:\t<none>", "Components:\t<uninstalled>"]
+    assert "    (installed) managedclusters.cluster.open-cluster-management.io [*v1]" in shown.splitlines()
+
+
 async def test_a_cluster_that_is_no_hub_is_refused(
     managed_cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,3 +86,12 @@ def token(
     from merope.cli.get_token import get_token
 
     get_token(Access(kubeconfig, context), bootstrap_token=use_bootstrap_token, output_format=output)
+
+
+@get.command("hub-info", epilog="Example: merope get hub-info --context hub")
+def hub_info(kubeconfig: Kubeconfig = None, context: Context = None) -> None:
+    """Show what a hub consists of: its operator, its components, the definitions of its APIs."""
+    from merope.cli.access import Access
+    from merope.cli.get_hub_info import get_hub_info
+
+    get_hub_info(Access(kubeconfig, context))
