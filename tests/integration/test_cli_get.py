@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -103,6 +105,19 @@ async def test_what_a_hub_consists_of(merope: CommandLine) -> None:
     assert status == 0
     assert shown.splitlines()[:2] == ["Registration Operator:\t<none>", "Components:\t<uninstalled>"]
     assert "    (installed) managedclusters.cluster.open-cluster-management.io [*v1]" in shown.splitlines()
+
+
+async def test_shells_complete_names_of_clusters(hub: Cluster, merope: CommandLine) -> None:
+    ensure(hub, CLUSTERS, "typed", spec={"hubAcceptsClient": False})
+    words = "merope get works --clusters other,ty"
+    asked = {"_MEROPE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "4"}
+    environment = os.environ | {"KUBECONFIG": str(hub.admin_kubeconfig)} | asked
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "merope", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+
+    assert await process.communicate() == (b"other,typed\n", None)
 
 
 async def test_a_cluster_that_is_no_hub_is_refused(

@@ -6,12 +6,15 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from merope.cli.completion import clusterset_names
 from merope.cli.options import Clusters, Context, DryRun, Kubeconfig, Timeout
 from merope.cli.refusal import chosen_clusters, only_name
 
 clusterset = typer.Typer(help="Group clusters into sets, and let namespaces use them.", no_args_is_help=True)
 
-Names: TypeAlias = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="The cluster set.")]
+Names: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="The cluster set.", autocompletion=clusterset_names)
+]
 Namespace: TypeAlias = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Which namespace.")]
 
 _MISSING = "the name of the clusterset must be specified"

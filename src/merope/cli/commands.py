@@ -12,6 +12,7 @@ import typer
 
 from merope.cli import output
 from merope.cli.clusterset import clusterset
+from merope.cli.completion import Shell, cluster_names, prepare
 from merope.cli.create import create
 from merope.cli.delete import delete
 from merope.cli.get import get
@@ -123,7 +124,10 @@ def crds(
 
 @app.command(cls=WaitsForSeconds, epilog="Example: merope accept --clusters cluster1,cluster2 --wait")
 def accept(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[CLUSTER...]", help="The clusters to accept.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CLUSTER...]", help="The clusters to accept.", autocompletion=cluster_names),
+    ] = None,
     cluster: Cluster = None,
     clusters: Clusters = None,
     wait: Annotated[
@@ -152,6 +156,14 @@ def accept(
         requesters=listed(requesters),
         any_identity=skip_approve_check,
     )
+
+
+@app.command(epilog="Example: source <(merope completion bash)")
+def completion(shell: Annotated[Shell, typer.Argument(help="For which shell.")]) -> None:
+    """Print a script for a shell, which then completes commands, options, and names of clusters and sets."""
+    from merope.cli.completion import completion as run
+
+    run(shell)
 
 
 controlplane = typer.Typer(help="Embedded control planes.", no_args_is_help=True)
@@ -250,6 +262,7 @@ def _kube_error() -> type[Exception]:
 
 def application(arguments: Sequence[str]) -> int:
     """Run a command; the exit status. Failures that a person can mend are one line on standard error."""
+    prepare()
     try:
         result = app(args=list(arguments), prog_name="merope", standalone_mode=False)
     except typer.Exit as done:

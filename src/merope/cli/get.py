@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from merope.cli.completion import clusterset_names
 from merope.cli.listing import ListFormat
 from merope.cli.options import Cluster, Clusters, Context, Kubeconfig, Listed
 from merope.cli.output import Format
@@ -15,7 +16,9 @@ get = typer.Typer(help="Show what a hub has.", no_args_is_help=True)
 
 @get.command("clusters", epilog="Example: merope get clusters --clusterset default -o table")
 def clusters(
-    clusterset: Annotated[str | None, typer.Option(metavar="NAME", help="Only the clusters of one set.")] = None,
+    clusterset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the clusters of one set.", autocompletion=clusterset_names)
+    ] = None,
     output: Listed = ListFormat.TREE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,

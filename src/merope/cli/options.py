@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperCommand
 
+from merope.cli.completion import cluster_names
 from merope.cli.listing import ListFormat
 
 Kubeconfig: TypeAlias = Annotated[
@@ -18,9 +19,14 @@ DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Let the hub 
 Timeout: TypeAlias = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait, in all.")
 ]
-Cluster: TypeAlias = Annotated[str | None, typer.Option("--cluster", "-c", metavar="NAME", help="One cluster.")]
+Cluster: TypeAlias = Annotated[
+    str | None, typer.Option("--cluster", "-c", metavar="NAME", help="One cluster.", autocompletion=cluster_names)
+]
 Clusters: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--clusters", metavar="NAME,...", help="Clusters, with commas or repeated.")
+    list[str] | None,
+    typer.Option(
+        "--clusters", metavar="NAME,...", help="Clusters, with commas or repeated.", autocompletion=cluster_names
+    ),
 ]
 Listed: TypeAlias = Annotated[ListFormat, typer.Option("--output", "-o", help="How to print.")]
 
