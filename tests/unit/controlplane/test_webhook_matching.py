@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from merope.controlplane.admission.authorizer import RequestAuthorizer
 from merope.controlplane.admission.conditions import ConditionError, all_true
 from merope.controlplane.admission.matching import Rule, Webhook, webhooks_of
-from merope.controlplane.resource import GroupResource, Resource, Strategy
+from merope.controlplane.authz import Attributes, Decision
+from merope.controlplane.resource import GroupResource, Resource, Strategy, UserInfo
 
 
 def resource(
@@ -115,3 +117,18 @@ def test_match_conditions_decide_by_the_object_and_the_request() -> None:
     with pytest.raises(ConditionError, match="no such key: spec"):
         all_true([broken], obj, None, {})
     assert not all_true([broken, {"name": "no", "expression": "false"}], obj, None, {})
+
+
+def test_conditions_may_ask_the_authorizer() -> None:
+    asked: list[Attributes] = []
+
+    def ask(attributes: Attributes) -> Decision:
+        asked.append(attributes)
+        return Decision(False)
+
+    user = UserInfo("ann")
+    question = "authorizer.group('apps').resource('deployments').check('get').allowed()"
+    conditions = [{"name": "n", "expression": question}]
+
+    assert not all_true(conditions, {}, None, {}, RequestAuthorizer(ask, user))
+    assert asked == [Attributes(user, "get", "apps", "deployments")]

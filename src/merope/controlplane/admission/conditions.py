@@ -6,7 +6,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from merope.lang.cel import BOOL, DYN, CelError, Environment, Program
+from merope.controlplane.admission.authorizer import RequestAuthorizer
+from merope.controlplane.admission.policy_expressions import environment
+from merope.lang.cel import BOOL, CelError, Environment, Program
 
 #: Cost that all conditions of one webhook may spend on one request.
 _BUDGET: Final = 2_500_000
@@ -18,7 +20,7 @@ class ConditionError(Exception):
 
 @functools.cache
 def _environment() -> Environment:
-    return Environment({"object": DYN, "oldObject": DYN, "request": DYN})
+    return environment()
 
 
 @functools.lru_cache(maxsize=512)
@@ -27,9 +29,17 @@ def compile_condition(expression: str) -> Program:
     return _environment().compile(expression, result=BOOL)
 
 
-def all_true(conditions: Sequence[Mapping[str, Any]], obj: Any, old: Any, review: Mapping[str, Any]) -> bool:
+def all_true(
+    conditions: Sequence[Mapping[str, Any]],
+    obj: Any,
+    old: Any,
+    review: Mapping[str, Any],
+    authorizer: RequestAuthorizer | None = None,
+) -> bool:
     """Whether every condition holds. One that is false decides, even beside one that fails. Raises ConditionError."""
-    bindings = {"object": obj, "oldObject": old, "request": review}
+    bindings = {"object": obj, "oldObject": old, "request": review, "namespaceObject": None}
+    if authorizer is not None:
+        bindings["authorizer"] = authorizer
     spent = 0
     failures: list[str] = []
     for condition in conditions:

@@ -208,20 +208,14 @@ class Policies:
         self, resource: Resource, request: Request, operation: str, obj: Object | None, old: Object | None
     ) -> dict[str, Any]:
         """What the expressions may refer to, parameters aside."""
-        from merope.controlplane.admission.authorizer import RequestAuthorizer, ResourceCheck
-        from merope.controlplane.authz import Attributes
-
-        own, ask = request.resource, self._server.authz.authorize
-        about = Attributes(
-            request.user, "", own.group, own.plural, request.subresource, request.namespace, request.name
-        )
-        namespace = self._server.store.get(NAMESPACES, "", request.namespace) if own.namespaced else None
+        namespaced = request.resource.namespaced
+        namespace = self._server.store.get(NAMESPACES, "", request.namespace) if namespaced else None
         return {
             "object": await self._surroundings.in_version(request, resource, obj),
             "oldObject": await self._surroundings.in_version(request, resource, old),
             "request": describe(request, resource, operation),
             "namespaceObject": namespace.parsed() if namespace is not None else None,
-            "authorizer": RequestAuthorizer(ask, request.user, ResourceCheck(ask, about)),
+            "authorizer": self._surroundings.authorizer(request),
         }
 
     async def _parameters(self, policy: Policy, binding: Binding, request: Request) -> Sequence[Object | None]:

@@ -105,7 +105,8 @@ def _namespace() -> Type:
     return found
 
 
-def _environment(*, params: bool, authorizer: bool, variables: Record | None) -> Environment:
+def environment(*, params: bool = False, authorizer: bool = True, variables: Record | None = None) -> Environment:
+    """What expressions about a request may refer to."""
     declared: dict[str, Type | Mapping[str, Any]] = {
         "object": DYN,
         "oldObject": DYN,
@@ -130,9 +131,9 @@ class Compiler:
 
     def __init__(self, *, params: bool, variables: bool) -> None:
         self._variables = Record("kubernetes.variables", {}) if variables else None
-        self._conditions = _environment(params=params, authorizer=True, variables=None)
-        self._full = _environment(params=params, authorizer=True, variables=self._variables)
-        self._messages = _environment(params=params, authorizer=False, variables=self._variables)
+        self._conditions = environment(params=params, authorizer=True, variables=None)
+        self._full = environment(params=params, authorizer=True, variables=self._variables)
+        self._messages = environment(params=params, authorizer=False, variables=self._variables)
 
     def variable(self, name: str, expression: str) -> Program:
         """Raises CompileError; later expressions may use the variable."""

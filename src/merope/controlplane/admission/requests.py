@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from merope.controlplane.admission.authorizer import RequestAuthorizer, ResourceCheck
 from merope.controlplane.admission.matching import NAMESPACES, Match
+from merope.controlplane.authz import Attributes
 from merope.controlplane.resource import GroupResource, Object, Request, Resource
 
 if TYPE_CHECKING:
@@ -76,6 +78,13 @@ class Surroundings:
         if obj is None or resource is held:
             return obj
         return dict(await self._server.views.convert(held, obj, resource.api_version))
+
+    def authorizer(self, request: Request) -> RequestAuthorizer:
+        """``authorizer`` of expressions: asks on behalf of the request's user."""
+        own, ask = request.resource, self._server.authz.authorize
+        where = request.subresource, request.namespace, request.name
+        about = Attributes(request.user, "", own.group, own.plural, *where)
+        return RequestAuthorizer(ask, request.user, ResourceCheck(ask, about))
 
     def _equivalents(self, request: Request) -> Sequence[Resource]:
         """The other versions and groups in which the objects of the request are served."""

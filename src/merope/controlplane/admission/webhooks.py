@@ -153,7 +153,7 @@ class Webhooks:
         if hook.conditions:
             review = describe(request, resource, operation)
             try:
-                if not conditions.all_true(hook.conditions, obj, old, review):
+                if not conditions.all_true(hook.conditions, obj, old, review, self._surroundings.authorizer(request)):
                     return None
             except conditions.ConditionError as error:
                 if not hook.fails_closed:
