@@ -265,12 +265,15 @@ async def test_an_agent_at_work_goes_on_with_its_new_certificate(make_agent: Cal
     await agent.start()
     await agent.join()
     agent.hub.api.patch(f"{CLUSTERS}/goes-on", {"spec": {"leaseDurationSeconds": 1}})
-    old = x509.load_pem_x509_certificate(agent.secret()["tls.crt"])
+    before = agent.secret()["tls.crt"]
+    old = x509.load_pem_x509_certificate(before)
     lifetime = old.not_valid_after_utc - old.not_valid_before_utc
     agent.ahead = old.not_valid_before_utc + lifetime * 0.85 - datetime.now(UTC)
 
     agent.spoke.api.patch(SECRET, {"metadata": {"annotations": {"look": "again"}}})
-    await eventually(agent.is_true("ClusterCertificateRotated"), "the rotation")
+    await eventually(lambda: agent.secret().get("tls.crt") != before, "the rotation", interval=0.002)
+    agent.ahead = timedelta()  # or the new certificate is due at once, too
+    await eventually(agent.is_true("ClusterCertificateRotated"), "the word about it")
 
     renewed = agent.lease()["spec"]["renewTime"]
     await eventually(lambda: agent.lease()["spec"]["renewTime"] != renewed, "a heartbeat")

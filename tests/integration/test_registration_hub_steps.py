@@ -143,7 +143,7 @@ async def test_every_sequence_survives_an_end_between_any_two_of_its_writes(
             lives = 0
             while not await mortal.live(options, 1, done):
                 lives += 1
-                assert lives < 40, (step.__name__, mortal.writes)
+                assert lives < 40, "\n".join([step.__name__, *mortal.writes])
             monkeypatch.undo()
             ended[step.__name__] = lives
         assert all(lives >= 2 for lives in ended.values()), ended  # it did die in between

@@ -111,6 +111,10 @@ class Controller(Generic[K]):
 
         self._unsubscribe.append(informer.add_handler(changed))
 
+    def needs(self, *informers: Informer[Any]) -> None:
+        """Begins only once these informers are complete, too: for what the reconcile reads and is not woken by."""
+        self.sources.extend(informers)
+
     def every(self, seconds: float, keys: Callable[[], Iterable[K]]) -> None:
         """Reconciles these keys again and again, for the timers that the API prescribes."""
         self._timers.append((seconds, keys))

@@ -211,6 +211,24 @@ async def test_a_controller_that_waits_for_its_caches_can_be_stopped(client):
         await running
 
 
+async def test_a_controller_waits_for_caches_that_it_only_reads(client):
+    reconciled = asyncio.Event()
+
+    async def reconcile(key):
+        reconciled.set()
+
+    controller = Controller("reading", reconcile)
+    controller.needs(make_informer(client, CM))  # which never runs
+    controller.add("a")
+    running = asyncio.create_task(controller.run())
+    await asyncio.sleep(0.02)
+
+    controller.stop()
+    await running
+
+    assert not reconciled.is_set()
+
+
 async def test_a_reconcile_that_outstays_the_grace_is_ended(client):
     entered = asyncio.Event()
 

@@ -49,7 +49,7 @@ class SchedulingController:
 
     def register(self) -> None:
         """Add the controller to its manager."""
-        self._controller.sources.extend(self._observed.informers)
+        self._controller.needs(*self._observed.informers)
         self._controller.every(_EVERYTHING, self._all)
         self._manager.add(self._controller)
 

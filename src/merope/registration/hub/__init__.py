@@ -94,6 +94,7 @@ def _acceptance(
     acceptance.watches(clusters, _own_name)
     for kind in _RBAC_KINDS:
         acceptance.watches(objects[kind], _cluster_of)
+    acceptance.needs(objects["Namespace"])
     manager.add(acceptance)
 
     shared = Controller(
@@ -125,6 +126,7 @@ def _availability(
 
     clock = Controller("clock-sync", ClockReconciler(clusters, leases, status).reconcile)
     clock.watches(leases, _cluster_of, when=renewed)
+    clock.needs(clusters)
     manager.add(clock)
 
 
@@ -150,6 +152,7 @@ def _cluster_sets(
 
     counting = Controller("cluster-set", ClusterSetReconciler(client, sets, members).reconcile)
     counting.watches(sets, _own_name)
+    counting.needs(clusters)
     manager.add(counting)
 
     namespaces = ManagedNamespaceReconciler(clusters, sets, members, status)
