@@ -204,9 +204,20 @@ class LeaderElector:
         self._observe(await self._client.update(_LEASE, {**lease, "spec": spec}))
 
     async def _release(self) -> None:
-        lease = self._observed
-        if lease is None or self.holder != self.identity:
+        if self._observed is None or self.holder != self.identity:
             return
+        try:
+            async with asyncio.timeout(5):
+                try:
+                    await self._give_back(self._observed)
+                except Conflict:  # the server has stored a renewal that was cut short here
+                    self._observe(await self._client.get(_LEASE, self.name, self.namespace))
+                    if self.holder == self.identity:
+                        await self._give_back(self._observed)
+        except (KubeError, TimeoutError) as error:
+            _log.info("%s/%s: not released: %s", self.namespace, self.name, error)
+
+    async def _give_back(self, lease: Manifest) -> None:
         now = _micro_time()
         spec = {
             "holderIdentity": "",
@@ -215,11 +226,7 @@ class LeaderElector:
             "acquireTime": now,
             "renewTime": now,
         }
-        try:
-            async with asyncio.timeout(5):
-                self._observe(await self._client.update(_LEASE, {**lease, "spec": spec}))
-        except (KubeError, TimeoutError) as error:
-            _log.info("%s/%s: not released: %s", self.namespace, self.name, error)
+        self._observe(await self._client.update(_LEASE, {**lease, "spec": spec}))
 
     def _observe(self, lease: Manifest) -> None:
         spec = lease.get("spec")

@@ -359,6 +359,20 @@ async def test_one_leads_and_the_other_takes_over_when_the_lease_is_given_back(s
     assert leases.holder == ""
 
 
+async def test_a_lease_is_given_back_although_a_renewal_was_cut_short_that_the_server_has_stored(server, client):
+    leases = LeaseServer(server)
+    stop = asyncio.Event()
+    leader = elector(client, "one")
+    running = asyncio.create_task(leader.run(stop.wait))
+    await until(lambda: leader.leading)
+    leases._store(dict(leases.lease))
+
+    stop.set()
+    await running
+
+    assert leases.holder == ""
+
+
 async def test_a_lease_whose_holder_is_silent_is_taken_after_its_duration(server, client):
     leases = LeaseServer(server)
     leases._store(
