@@ -55,7 +55,7 @@ def up(
         int | None, typer.Option(min=0, max=200, help="How many managed clusters (a new fleet has 2).")
     ] = None,
     name: FleetName = DEFAULT_NAME,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for everything.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for everything.")] = 120.0,
 ) -> None:
     """Bring up a hub and managed clusters on this machine, and wait until all are available."""
     from merope.cli.up import up as run
@@ -100,7 +100,7 @@ def logs(
     process: Annotated[str | None, typer.Argument(help="Which process (default: all).")] = None,
     name: FleetName = DEFAULT_NAME,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is written.")] = False,
-    tail: Annotated[int, typer.Option(metavar="N", help="Begin with the last N lines of each log.")] = 100,
+    tail: Annotated[int, typer.Option(min=0, metavar="N", help="Begin with the last N lines of each log.")] = 100,
 ) -> None:
     """Print what a fleet's processes have logged."""
     from merope.cli.logs import logs as run

@@ -129,7 +129,7 @@ def on_placement(access: Access, name: str, manifests: Sequence[Manifest], place
 
 
 def as_replica_set(access: Access, name: str, manifests: Sequence[Manifest], place: Place, *, overwrite: bool) -> None:
-    """Make a ManifestWorkReplicaSet beside the placement: the hub then keeps the works on its clusters."""
+    """Make a ManifestWorkReplicaSet beside the placement: a hub with its controller then keeps the works."""
     spec = {
         "manifestWorkTemplate": {"workload": {"manifests": list(manifests)}},
         "placementRefs": [{"name": place.name}],
@@ -150,6 +150,7 @@ def as_replica_set(access: Access, name: str, manifests: Sequence[Manifest], pla
                 print(f"update manifestworkreplicaset {name} in namespace {place.namespace}")
             else:
                 print(f"create manifestworkreplicaset {name} in namespace {place.namespace}")
+            warn("merope's hub has no controller for ManifestWorkReplicaSets yet; without -r works are made at once")
 
     asyncio.run(run())
 

@@ -35,12 +35,12 @@ def status(name: str, output_format: output.Format | None) -> None:
     if output_format is not None:
         output.structured({**found, **({"problem": problem} if problem else {})}, output_format)
         return
-    _show(found, problem)
+    _show(layout, found, problem)
 
 
-def _show(found: dict[str, Any], problem: str) -> None:
+def _show(layout: Layout, found: dict[str, Any], problem: str) -> None:
     if not found["running"]:
-        print(f"Fleet {found['name']!r} is not running; start it with: merope up")
+        print(f"Fleet {found['name']!r} is not running; start it with: merope up{layout.option}")
         return
     rows = [
         (each["name"], each["state"], str(each["pid"] or "-"), str(each["restarts"]), output.age(each["age"]))

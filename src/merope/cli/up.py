@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from merope.fleet.bringup import Outcome, bring_up
-from merope.fleet.layout import DEFAULT_NAME, Layout, check_platform
+from merope.fleet.layout import Layout, check_platform
 
 
 class Steps:
@@ -30,7 +30,16 @@ def up(name: str, clusters: int | None, timeout: float) -> None:
     """Bring a fleet up and say what can be done with it."""
     check_platform()
     layout = Layout(name)
-    outcome = bring_up(layout, clusters, timeout, Steps())
+    try:
+        outcome = bring_up(layout, clusters, timeout, Steps())
+    except KeyboardInterrupt:
+        merope = _program()
+        print(
+            f"\ninterrupted: what is started goes on; finish with {merope} up{layout.option}, "
+            f"or stop it with {merope} down{layout.option}",
+            file=sys.stderr,
+        )
+        raise
     _tell(layout, outcome)
 
 
@@ -63,7 +72,7 @@ def _from_here(path: Path) -> str:
 def _tell(layout: Layout, outcome: Outcome) -> None:
     fleet = outcome.fleet
     managed = ", ".join(fleet.cluster_names[:3]) + (", ..." if fleet.clusters > 3 else "") or "no clusters yet"
-    named = "" if layout.name == DEFAULT_NAME else f" --name {layout.name}"
+    named = layout.option
     count = "1 managed cluster" if fleet.clusters == 1 else f"{fleet.clusters} managed clusters"
     print(f"The hub and {count} ({managed}) are ready after {outcome.seconds:.1f} s.\n")
     print("Try:")

@@ -95,6 +95,11 @@ class Layout:
         """The layout of the fleet whose directory is ``root``."""
         return cls(root.name, root.parent.parent)
 
+    @property
+    def option(self) -> str:
+        """What commands about this fleet need after their name: nothing, or a blank and ``--name FLEET``."""
+        return "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+
     def admin_kubeconfig(self, cluster: str) -> Path:
         """The administrator's kubeconfig that the control plane wrote."""
         return self.controlplane / cluster / "admin.kubeconfig"
@@ -132,7 +137,9 @@ class Layout:
         try:
             stated = json.loads(self.fleet_file.read_text())
         except FileNotFoundError:
-            raise FleetError(f"there is no fleet {self.name!r} in {self.home}; start one with: merope up") from None
+            raise FleetError(
+                f"there is no fleet {self.name!r} in {self.home}; start one with: merope up{self.option}"
+            ) from None
         except OSError as error:
             raise FleetError(f"cannot read {self.fleet_file}: {error.strerror}") from error
         except ValueError as error:
@@ -176,14 +183,22 @@ class Layout:
             os.close(descriptor)
 
     def purge(self) -> None:
-        """Remove everything. Raises FleetError."""
+        """Remove everything. Raises FleetError, also where there is something but no fleet: it may be somebody's."""
         try:
+            if not self.exists() and (others := sorted({entry.name for entry in self.root.iterdir()} - _MADE_FIRST)):
+                raise FleetError(
+                    f"{self.root} holds no fleet, but {', '.join(others)}; nothing is removed: "
+                    "look at it, and remove it yourself"
+                )
             shutil.rmtree(self.root)
         except FileNotFoundError:
             return
         except OSError as error:
             raise FleetError(f"cannot remove {error.filename or self.root}: {error.strerror}") from error
 
+
+#: What a fleet's directory has before it is a fleet's.
+_MADE_FIRST: Final = frozenset({"lock", "logs", "hub"})
 
 #: How to bring what an older version wrote up by one format; changes the mapping in place.
 _MIGRATIONS: Final[dict[int, Callable[[dict[str, Any]], None]]] = {}

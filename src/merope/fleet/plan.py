@@ -27,7 +27,7 @@ def plan(layout: Layout, clusters: int | None) -> Fleet:
         if clusters < fleet.clusters and not created:
             raise FleetError(
                 f"fleet {fleet.name!r} has {fleet.clusters} clusters and does not shrink: "
-                "begin anew after merope down --purge, or make a smaller one with --name"
+                f"begin anew after merope down --purge{layout.option}, or make a smaller one with --name"
             )
         fleet.clusters = clusters
     fleet.identity = fleet.identity or f"{fleet.name}-{_random_id()}"

@@ -239,3 +239,31 @@ def test_fleets_run_on_linux_and_macos(system: str, machine: str, runs: bool, mo
     else:
         with pytest.raises(FleetError, match=f"does not run on {system}/{machine}.*Linux.*macOS"):
             check()
+
+
+def test_a_directory_that_is_no_fleets_is_not_removed(tmp_path: Path) -> None:
+    layout = Layout("default", tmp_path)
+    layout.prepare()
+    mine = layout.root / "mine"
+    mine.write_text("precious")
+
+    with pytest.raises(FleetError, match=r"no fleet, but mine; nothing is removed"):
+        layout.purge()
+
+    assert mine.read_text() == "precious"
+
+
+def test_what_an_interrupted_first_start_left_is_removed(tmp_path: Path) -> None:
+    layout = Layout("default", tmp_path)
+    layout.prepare()
+    with layout.locked():
+        pass
+
+    layout.purge()
+
+    assert not layout.root.exists()
+
+
+def test_the_remedy_names_the_fleet(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=r"merope up --name two$"):
+        Layout("two", tmp_path).load()
