@@ -145,7 +145,7 @@ def test_an_interrupted_up_goes_on_where_it_was(fleets: FleetFactory) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: fleet.process("controlplane")["pid"], "it has begun")
+    wait_until((fleet.home / "fleets" / fleet.name / "supervisor.json").exists, "it has begun", interval=0.005)
     first.send_signal(signal.SIGINT)
     assert first.wait(20) == 130
 
