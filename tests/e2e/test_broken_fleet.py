@@ -144,6 +144,8 @@ def test_an_interrupted_up_goes_on_where_it_was(fleets: FleetFactory) -> None:
         env={**os.environ, "MEROPE_HOME": str(fleet.home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell has what it runs in the background ignore Ctrl-C, and the tests may run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until((fleet.home / "fleets" / fleet.name / "supervisor.json").exists, "it has begun", interval=0.005)
     first.send_signal(signal.SIGINT)
